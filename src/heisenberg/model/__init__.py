@@ -1,0 +1,1 @@
+"""Frozen types that every stage takes and returns. No behaviour beyond derived facts."""
