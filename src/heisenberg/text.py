@@ -82,16 +82,29 @@ def replace_surrogates(text: str) -> str:
     return text if text.isascii() else _SURROGATE.sub("\ufffd", text)
 
 
-def escape_unsafe(text: str) -> str:
-    r"""Write controls, bidi controls and invisible characters as `\x1b` or `\u202e`."""
-    return _UNSAFE.sub(lambda match: _escaped(match[0]), text)
+def escape_for_json(line: str) -> str:
+    r"""Escape what hides in a line of JSON text as `\uXXXX`, which reads back as the same.
+
+    Lone surrogates, which UTF-8 cannot carry, become U+FFFD.
+    """
+    if line.isascii() and line.isprintable():
+        return line
+    return _UNSAFE.sub(lambda match: _json_escaped(match[0]), line)
+
+
+def _json_escaped(char: str) -> str:
+    """One character as JSON escapes it: above U+FFFF as a surrogate pair."""
+    if _SURROGATE.match(char):
+        return "\ufffd"
+    units = char.encode("utf-16-be").hex()
+    return "".join(f"\\u{units[i : i + 4]}" for i in range(0, len(units), 4))
 
 
 def _escaped(char: str) -> str:
     """One character as Python would escape it; a lone surrogate as U+FFFD."""
-    code = ord(char)
-    if 0xD800 <= code <= 0xDFFF:  # noqa: PLR2004 (the bounds of the surrogates)
+    if _SURROGATE.match(char):
         return "\ufffd"
+    code = ord(char)
     return f"\\x{code:02x}" if code <= 0xFF else f"\\u{code:04x}"  # noqa: PLR2004 (one byte)
 
 

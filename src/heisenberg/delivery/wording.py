@@ -1,0 +1,135 @@
+"""The words that every delivery uses for the same facts."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from datetime import UTC
+from typing import TYPE_CHECKING
+
+from heisenberg.model.diagnosis import Mechanism, Owner
+from heisenberg.model.run import Outcome
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from heisenberg.model.report import Report
+    from heisenberg.model.run import Location, Test
+
+_SECOND_MS = 1000
+_MINUTE_MS = 60 * _SECOND_MS
+_HOUR_MS = 60 * _MINUTE_MS
+
+_ABBREVIATIONS = {Mechanism.DNS: "DNS failure", Mechanism.TLS: "TLS failure"}
+
+_CERTAINTY = ((0.9, "very likely"), (0.75, "likely"), (0.5, "probably"), (0.0, "a guess"))
+"""Words for a confidence of at least so much."""
+
+
+def headline(report: Report) -> str:
+    """One sentence: how many tests are red, out of how many, how long it took, how many causes."""
+    counts = report.counts
+    took = f" in {duration(counts.duration_ms)}" if counts.duration_ms else ""
+    if not report.incidents and not counts.failed and not counts.flaky:
+        return _green(report, took)
+    red = [
+        f"{number} {word}"
+        for number, word in ((counts.failed, "failed"), (counts.flaky, "flaky"))
+        if number
+    ]
+    what = ", ".join(red) or "errors outside any test,"
+    return f"{what} of {plural(counts.total, 'test')}{took}: {_causes(report)}"
+
+
+def _green(report: Report, took: str) -> str:
+    """The headline of a run without a failure."""
+    counts = report.counts
+    if not counts.total:
+        return "no tests ran"
+    skipped = f", {counts.skipped} skipped" if counts.skipped else ""
+    return f"{plural(counts.passed, 'test')} passed{skipped}{took}"
+
+
+def _causes(report: Report) -> str:
+    """How many incidents, and whose when there are several."""
+    number = len(report.incidents)
+    if number <= 1:
+        return "one cause" if number else "no cause found"
+    owners = Counter(incident.diagnosis.owner for incident in report.incidents)
+    return f"{number} causes (" + ", ".join(f"{n} {owner(o)}" for o, n in owners.items()) + ")"
+
+
+def plural(number: int, noun: str) -> str:
+    """`1 test`, `2 tests`."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def duration(milliseconds: float) -> str:
+    """`480 ms`, `20.3 s`, `1 min 1 s`, `2 h 5 min`."""
+    if milliseconds < _SECOND_MS:
+        return f"{milliseconds:.0f} ms"
+    if milliseconds < _MINUTE_MS:
+        return f"{milliseconds / _SECOND_MS:.1f} s"
+    if milliseconds < _HOUR_MS:
+        minutes, seconds = divmod(round(milliseconds / _SECOND_MS), 60)
+        return f"{minutes} min {seconds} s"
+    hours, minutes = divmod(round(milliseconds / _MINUTE_MS), 60)
+    return f"{hours} h {minutes} min"
+
+
+def timestamp(moment: datetime) -> str:
+    """ISO 8601 in UTC with milliseconds, as `2026-01-01T12:00:03.120Z`."""
+    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def clock(moment: datetime) -> str:
+    """Time of day in UTC, as `12:00:03.120Z`: all of one run is on one day, or nearly."""
+    return timestamp(moment).partition("T")[2]
+
+
+def owner(value: Owner) -> str:
+    """The owner, as one says it."""
+    return "not enough evidence" if value is Owner.INSUFFICIENT_EVIDENCE else value.value
+
+
+def words(value: str) -> str:
+    """A word of the vocabulary without its underscores."""
+    return value.replace("_", " ")
+
+
+def mechanism(value: Mechanism) -> str:
+    """The mechanism, as one says it."""
+    if value is Mechanism.UNKNOWN:
+        return "cause unknown"
+    return _ABBREVIATIONS.get(value) or words(value)
+
+
+def probability(value: float) -> float:
+    """A confidence as a number in [0, 1] with four digits, whatever was computed."""
+    return round(min(1.0, max(0.0, value)), 4) if math.isfinite(value) else 0.0
+
+
+def confidence(value: float) -> str:
+    """A confidence in words and per cent."""
+    share = probability(value)
+    word = next(word for least, word in _CERTAINTY if share >= least)
+    return f"{word} ({share:.0%})"
+
+
+def attempts(test: Test) -> str:
+    """How the test got to its outcome, when it took more than one attempt; else nothing."""
+    number = len(test.attempts)
+    if number <= 1:
+        return ""
+    if test.outcome is Outcome.FLAKY:
+        return f"passed on attempt {number}"
+    return f"{number} attempts"
+
+
+def location(test: Test) -> Location | None:
+    """Where in the suite's code the test failed, else where it is written, if that is known."""
+    for attempt in test.bad_attempts:
+        for failure in attempt.failures:
+            if failure.location and failure.location.file:
+                return failure.location
+    return test.location if test.location and test.location.file else None
