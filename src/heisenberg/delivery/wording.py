@@ -29,7 +29,8 @@ _CERTAINTY = ((0.9, "very likely"), (0.75, "likely"), (0.5, "probably"), (0.0, "
 def headline(report: Report) -> str:
     """One sentence: how many tests are red, out of how many, how long it took, how many causes."""
     counts = report.counts
-    took = f" in {duration(counts.duration_ms)}" if counts.duration_ms else ""
+    known = counts.duration_ms and math.isfinite(counts.duration_ms)
+    took = f" in {duration(counts.duration_ms)}" if counts.duration_ms and known else ""
     if not report.incidents and not counts.failed and not counts.flaky:
         return _green(report, took)
     red = [

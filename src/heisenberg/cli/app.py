@@ -1,0 +1,88 @@
+"""The `heisenberg` command and what becomes of its errors."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Annotated
+
+import typer
+
+from heisenberg import __version__, text
+from heisenberg.cli.analyze import analyze
+from heisenberg.cli.evaluate import evaluate
+from heisenberg.errors import HeisenbergError
+
+USAGE = 2
+"""Exit code of bad usage, and of an analysis that cannot be made or delivered."""
+INTERRUPTED = 130
+"""Exit code after Ctrl-C: 128 and the number of SIGINT, as shells have it."""
+
+# Help without rich: it starts in a third of the time and reads the same in a CI log.
+app = typer.Typer(
+    name="heisenberg",
+    add_completion=False,
+    no_args_is_help=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+
+
+def _show_version(wanted: bool) -> None:
+    """Print the version and leave."""
+    if wanted:
+        typer.echo(f"heisenberg {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def heisenberg(
+    *,
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_show_version, is_eager=True, help="Show the version and exit."
+        ),
+    ] = False,
+) -> None:
+    """What broke, whose is it, is it new, and how do you know."""
+
+
+app.command()(analyze)
+app.command(name="eval")(evaluate)
+
+
+def main() -> None:
+    """Run the command; every failure that is not a bug ends in one line on stderr."""
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(arguments: list[str]) -> int:
+    """Run the command line.
+
+    Returns:
+        The exit code: 0 done, 1 by `--fail-on`, 2 bad usage or nothing to read, 130 interrupted.
+    """
+    try:
+        code = app(args=arguments, prog_name="heisenberg", standalone_mode=False)
+        sys.stdout.flush()
+    except typer.TyperException as error:
+        return _fail(error.format_message(), hint=True)
+    except HeisenbergError as error:
+        return _fail(str(error))
+    except OSError as error:
+        where = f"{os.fsdecode(error.filename)}: " if error.filename else ""
+        return _fail(f"{where}{error.strerror or error}")
+    except (KeyboardInterrupt, typer.Abort):
+        return INTERRUPTED
+    return code if isinstance(code, int) else 0
+
+
+def _fail(message: str, *, hint: bool = False) -> int:
+    """Say on stderr, in one line, why the command could not be carried out."""
+    line = text.one_line(message)
+    if hint:
+        line = f"{line.rstrip('.')}; see heisenberg --help"
+    typer.echo(f"heisenberg: {line}", err=True)
+    return USAGE
