@@ -1,0 +1,125 @@
+"""Put the lines of a log together into records."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from heisenberg.model.logs import Level, LogRecord
+from heisenberg.readers.logs.traces import Block, find_trace
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from datetime import datetime
+
+    from heisenberg.readers.logs.dialect import Dialect, Reading
+
+MAX_RECORD_CHARS = 1 << 20
+"""Further lines of a record are dropped: one stamp before a gigabyte of text is no record."""
+
+MAX_OPEN = 64
+"""Writers whose records may be open at once before the oldest is closed."""
+
+
+class _Draft:
+    """A record that may still grow."""
+
+    __slots__ = ("block", "closed", "lines", "record", "size", "stream")
+
+    def __init__(self, stream: str, record: LogRecord, block: Block | None) -> None:
+        self.stream = stream
+        self.record = record
+        self.block = block
+        self.lines: list[str] = []
+        self.size = len(record.text)
+        self.closed = False
+
+    def add(self, line: str) -> bool:
+        self.size += len(line) + 1
+        if self.size > MAX_RECORD_CHARS:
+            return False
+        self.lines.append(line)
+        return True
+
+    def finish(self) -> LogRecord:
+        while self.lines and not self.lines[-1].strip():
+            self.lines.pop()
+        if not self.lines:
+            return self.record
+        record = self.record
+        text = "\n".join([record.text, *self.lines])
+        trace = record.exception or find_trace(text, record.message)
+        level = Level.ERROR if trace and record.level is Level.UNKNOWN else record.level
+        return replace(record, text=text, exception=trace, level=level)
+
+
+class Grouper:
+    """Groups lines of one log into records, in the order of their first lines."""
+
+    def __init__(self, dialect: Dialect) -> None:
+        self._dialect = dialect
+        self._open: dict[str, _Draft] = {}
+        self._queue: deque[_Draft] = deque()
+        self._stream = ""
+        self._when: datetime | None = None
+        self.dropped_lines = 0
+
+    def records(
+        self, lines: Iterable[tuple[int, str]], until: datetime | None = None
+    ) -> Iterator[LogRecord]:
+        """Yield the records of lines.
+
+        Args:
+            lines: (offset, text) in file order.
+            until: Stop at the first record whose time is later; all that came before is yielded.
+        """
+        queue = self._queue
+        for offset, line in lines:
+            reading = self._dialect.read(offset, line)
+            record = self._begin(reading, offset)
+            if record is None:
+                continue
+            if record.timestamp is None:
+                if self._when is not None:
+                    record = replace(record, timestamp=self._when)
+            else:
+                self._when = record.timestamp
+                if until is not None and record.timestamp > until:
+                    break
+            self._push(reading, record)
+            while queue[0].closed or len(queue) > MAX_OPEN:
+                yield self._pop()
+        while queue:
+            yield self._pop()
+
+    def _begin(self, reading: Reading, offset: int) -> LogRecord | None:
+        """The record that a line begins; None when it went to one that is open."""
+        if reading.record is not None:
+            return reading.record
+        draft = self._open.get(reading.stream or self._stream)
+        if draft is None:
+            return self._dialect.orphan(reading, offset) if reading.body.strip() else None
+        if reading.by_shape:
+            if draft.block is None:
+                draft.block = Block(draft.record.text)
+            if not draft.block.takes(reading.body):
+                return self._dialect.orphan(reading, offset)
+        if not draft.add(reading.body):
+            self.dropped_lines += 1
+        return None
+
+    def _push(self, reading: Reading, record: LogRecord) -> None:
+        stream = reading.stream
+        if before := self._open.get(stream):
+            before.closed = True
+        draft = _Draft(stream, record, None)
+        self._open[stream] = draft
+        self._queue.append(draft)
+        self._stream = stream
+
+    def _pop(self) -> LogRecord:
+        draft = self._queue.popleft()
+        if self._open.get(draft.stream) is draft:
+            del self._open[draft.stream]
+        return draft.finish()
