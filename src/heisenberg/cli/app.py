@@ -68,7 +68,7 @@ def run(arguments: list[str]) -> int:
         code = app(args=arguments, prog_name="heisenberg", standalone_mode=False)
         sys.stdout.flush()
     except typer.TyperException as error:
-        return _fail(error.format_message(), hint=True)
+        return _fail(error.format_message().replace("Value error, ", ""), hint=True)
     except HeisenbergError as error:
         return _fail(str(error))
     except OSError as error:

@@ -34,21 +34,27 @@ _RESERVE_BYTES = 200
 """Room for the note that says what was left out."""
 
 _MARKUP = re.compile(
-    r"[\\`*_\[\]<>&|~!(){}$#@]|(?<=[A-Za-z]):(?=//)|(?<=www)\.|(?i:(?<=gh)-(?=\d))"
+    r"""
+    [\\`*_\[\]<>&|~$\#@] | ^[-+=]           # emphasis, code, links, HTML, tables, lists
+  | (?<=[A-Za-z]):(?=//) | (?i:(?<=www)\.)   # an address
+  | (?i:(?<=gh)-(?=\d))                      # an issue
+    """,
+    re.VERBOSE,
 )
+_NUMBERED = re.compile(r"^(\d{1,9})([.)])")
 _BACKTICKS = re.compile(r"`+")
-_NEUTRAL = {"@": "@&#8203;", "#": "&#35;&#8203;", ":": "&#58;&#8203;", ".": ".&#8203;"}
+_NEUTRAL = {char: f"&#{ord(char)};&#8203;" for char in "@#:.-"}
 """A zero-width space keeps what follows from being a mention, a reference or a link."""
 
 
 def render(report: Report) -> str:
     """Write the comment; incidents that do not fit are left out whole, and a note says so."""
-    head = f"### {_sign(report)} Heisenberg: {escape(wording.headline(report))}\n"
+    head = f"### {_sign(report)} Heisenberg: {wording.headline(report)}\n"
     tail = "".join(f"{line}\n" for line in _problems(report))
     left = LIMIT_BYTES - _RESERVE_BYTES - _size(head) - _size(tail)
     parts: list[str] = []
     for number, incident in enumerate(report.incidents, 1):
-        part = "\n" + "\n".join(_incident(number, incident)) + "\n"
+        part = "\n" + "\n".join(_incident(number, incident)).rstrip() + "\n"
         left -= _size(part)
         if left < 0:
             break
@@ -65,7 +71,8 @@ def render(report: Report) -> str:
 def escape(raw: str, width: int = PROSE_WIDTH) -> str:
     """One line of text that Markdown and GitHub take for text, cut to `width` columns."""
     line = text.truncate(text.one_line(raw), width)
-    return _MARKUP.sub(lambda match: _NEUTRAL.get(match[0]) or f"&#{ord(match[0])};", line)
+    safe = _MARKUP.sub(lambda match: _NEUTRAL.get(match[0]) or f"&#{ord(match[0])};", line)
+    return _NUMBERED.sub(lambda match: f"{match[1]}&#{ord(match[2])};", safe)
 
 
 def code(raw: str, width: int = NAME_WIDTH) -> str:
@@ -93,10 +100,11 @@ def _incident(number: int, incident: Incident) -> Iterator[str]:
     """One incident: verdict, cause, fix, tests, and the proof folded away."""
     said = incident.diagnosis
     verdict = f"{wording.owner(said.owner)}: {wording.mechanism(said.mechanism)}"
-    where = f" in {code(said.component)}" if said.component else ""
+    component = wording.component(said)
+    where = f" in {code(component)}" if component else ""
     yield f"#### {number}. {verdict}{where}"
     yield ""
-    yield f"**{escape(said.root_cause or 'The cause could not be told.')}**"
+    yield f"**{escape(said.root_cause) or 'The cause could not be told.'}**"
     state = "" if said.state is State.UNKNOWN else f"{wording.words(said.state)}, "
     yield f"<sub>{state}{wording.confidence(said.confidence)}</sub>"
     yield ""

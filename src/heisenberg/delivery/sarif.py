@@ -156,17 +156,15 @@ def _level(incident: Incident) -> str:
 def _sentence(incident: Incident) -> str:
     """Who, what, why and what to do."""
     said = incident.diagnosis
-    where = f" in {said.component}" if said.component else ""
+    component = wording.component(said)
+    where = f" in {component}" if component else ""
     owner = wording.owner(said.owner)
     who = owner.capitalize() if said.owner is Owner.INSUFFICIENT_EVIDENCE else f"Owner: {owner}"
     tests = wording.plural(len(incident.tests), "test") if incident.tests else "No test"
-    parts = [
-        said.root_cause or "The cause could not be told.",
-        f"{who}, {wording.mechanism(said.mechanism)}{where}, "
-        f"{wording.confidence(said.confidence)}; {tests} affected.",
-        said.suggested_fix,
-    ]
-    return " ".join(part for part in parts if part)
+    cause = text.one_line(said.root_cause) or "The cause could not be told."
+    verdict = f"{who}, {wording.mechanism(said.mechanism)}{where}"
+    sure = wording.confidence(said.confidence)
+    return f"{cause} {verdict}, {sure}; {tests} affected. {said.suggested_fix}".rstrip()
 
 
 def _message(raw: str) -> dict[str, str]:

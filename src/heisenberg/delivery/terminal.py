@@ -131,7 +131,7 @@ class _Page:
         rows.add_row("tests", self._tests(incident.tests))
         for label, part in self._reasons(diagnosis):
             rows.add_row(label, part)
-        cause = self._prose(diagnosis.root_cause or "The cause could not be told.")
+        cause = self._prose(text.one_line(diagnosis.root_cause) or "The cause could not be told.")
         return _hanging(Text(f"{number}", "bold"), Group(head, cause, rows))
 
     def _verdict(self, incident: Incident) -> Text:
@@ -140,9 +140,8 @@ class _Page:
         owner = wording.owner(diagnosis.owner).upper()
         verdict = Text().append(owner, f"bold {_COLORS[diagnosis.owner]}")
         verdict.append(f"  {wording.mechanism(diagnosis.mechanism)}", "bold")
-        component = text.truncate_middle(text.one_line(diagnosis.component), 40)
-        # "test: ... in test" says nothing.
-        if component and component != diagnosis.owner.value:
+        component = text.truncate_middle(text.one_line(wording.component(diagnosis)), 40)
+        if component:
             verdict.append(f" in {self._say(component)}", "bold")
         return verdict
 

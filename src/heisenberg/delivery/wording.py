@@ -13,6 +13,7 @@ from heisenberg.model.run import Outcome
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from heisenberg.model.diagnosis import Diagnosis
     from heisenberg.model.report import Report
     from heisenberg.model.run import Location, Test
 
@@ -103,6 +104,11 @@ def mechanism(value: Mechanism) -> str:
     if value is Mechanism.UNKNOWN:
         return "cause unknown"
     return _ABBREVIATIONS.get(value) or words(value)
+
+
+def component(diagnosis: Diagnosis) -> str:
+    """Which part is at fault, or nothing when the owner says as much: "test in test"."""
+    return "" if diagnosis.component == diagnosis.owner.value else diagnosis.component
 
 
 def probability(value: float) -> float:
