@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from datetime import datetime
 
 
@@ -52,3 +53,28 @@ class LogRecord:
     """Request, correlation or trace id."""
     fields: Mapping[str, str] = field(default_factory=dict)
     """Other structured fields, as text."""
+
+
+class LogSource(Protocol):
+    """A log that can be read where the run looked."""
+
+    @property
+    def source(self) -> str:
+        """`Artefact.source` of the log."""
+
+    @property
+    def service(self) -> str:
+        """Who wrote it."""
+
+    @property
+    def zone_assumed(self) -> bool:
+        """Its times name no zone and were taken as UTC."""
+
+    def span(self) -> tuple[datetime, datetime] | None:
+        """First and last time in it; None when it has none."""
+
+    def window(self, start: datetime, end: datetime) -> Iterator[LogRecord]:
+        """Records from `start` to `end`, both included, on the log's own clock."""
+
+    def head(self, n: int) -> list[LogRecord]:
+        """Its first `n` records."""

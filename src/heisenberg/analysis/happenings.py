@@ -1,0 +1,292 @@
+"""Gather from the logs what is out of the ordinary, and join records that tell of one happening.
+
+One pass over each log's window. What is kept is bounded: of a kind of record that repeats, the
+times are all kept and the records themselves only up to a limit.
+"""
+
+from __future__ import annotations
+
+import re
+from array import array
+from bisect import bisect_left, bisect_right
+from collections import defaultdict
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+from heisenberg.analysis.normalize import normalize
+from heisenberg.model.logs import Level
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+
+    from heisenberg.analysis.windows import Span
+    from heisenberg.model.correlation import ClockOffset
+    from heisenberg.model.logs import LogRecord, LogSource
+
+SLOW_MS = 1000.0
+"""A request that takes this long is worth a look."""
+LONGEST_MS = 60_000.0
+"""A longer duration is a stream or a clock gone wrong."""
+MAX_PER_TEMPLATE = 400
+"""Records kept of one kind in one log."""
+MAX_KEPT = 40_000
+"""Records kept in all."""
+SAME_MOMENT = timedelta(milliseconds=150)
+"""One service logs an exception and the request that it broke within this time."""
+ACCESS_RESOLUTION = timedelta(seconds=1)
+"""Access logs tell whole seconds."""
+SAME_ID = timedelta(seconds=60)
+"""An id that returns later than this names another happening."""
+LEAD = timedelta(seconds=5)
+"""Read this much before the run: services log their start just before it."""
+
+_LIFECYCLE = re.compile(
+    r"\b(?:shut(?:ting)? ?down|received (?:fast|smart|immediate) shutdown|SIGTERM|SIGKILL|SIGINT|terminat(?:ed|ing)|"
+    r"exit(?:ed|ing)|stopp(?:ed|ing)|killed|crashed|"
+    r"start(?:ed|ing)(?: up)?|listening|ready to accept|ready for connections|startup complete|booted|initiali[sz]ed|"
+    r"restart\w*|user requested shutdown|bye bye)\b",
+    re.IGNORECASE,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Sighting:
+    """A record and when it was, on the report's clock."""
+
+    record: LogRecord
+    time: datetime
+    template: str
+    """Normalised text of the kind of record."""
+
+    @property
+    def began(self) -> datetime:
+        """When the request that it closes began, else its own time."""
+        if self.record.duration_ms:
+            return self.time - timedelta(milliseconds=min(self.record.duration_ms, LONGEST_MS))
+        return self.time
+
+
+@dataclass(frozen=True, slots=True)
+class Happening:
+    """Records that tell of one thing that went wrong, in the order of time."""
+
+    sightings: tuple[Sighting, ...]
+
+    @property
+    def began(self) -> datetime:
+        """When the first of it began."""
+        return min(s.began for s in self.sightings)
+
+    @property
+    def time(self) -> datetime:
+        """When it was first told of."""
+        return self.sightings[0].time
+
+
+@dataclass(slots=True)
+class Activity:
+    """When a service logged anything at all, and how it came up."""
+
+    service: str
+    source: str
+    times: array[float] = field(default_factory=lambda: array("d"))
+    """Seconds since the epoch on the report's clock, in file order."""
+    banner: tuple[str, ...] = ()
+    """Templates of its first records."""
+    answers: int = 0
+    """Records that tell of an answered request, with its id."""
+
+
+@dataclass(slots=True)
+class Observations:
+    """All that the logs show out of the ordinary."""
+
+    unusual: list[Sighting] = field(default_factory=list)
+    """Errors, warnings, error statuses and slow requests, by time."""
+    lifecycle: list[Sighting] = field(default_factory=list)
+    """Starts and stops, by time."""
+    activities: dict[str, Activity] = field(default_factory=dict)
+    """By source."""
+    times: dict[str, array[float]] = field(default_factory=dict)
+    """All times of each template, sorted: what is always there."""
+
+    def count(self, template: str, spans: Iterable[Span]) -> int:
+        """How often a kind of record fell into any of the (disjoint) spans."""
+        times = self.times.get(template, array("d"))
+        return sum(
+            bisect_right(times, span.end.timestamp()) - bisect_left(times, span.start.timestamp())
+            for span in spans
+        )
+
+
+def observe(
+    logs: Sequence[LogSource],
+    offsets: Mapping[str, ClockOffset],
+    run: Span,
+    progress: Callable[[str], None] = lambda _: None,
+) -> Observations:
+    """Read every log where the run looked.
+
+    Args:
+        logs: All logs of the run.
+        offsets: Of the logs whose clock is off.
+        run: The run's span on the report's clock.
+        progress: Told of each log before it is read.
+    """
+    seen = Observations()
+    kept: dict[str, int] = defaultdict(int)
+    for log in logs:
+        progress(f"reading {log.source}")
+        offset = offsets[log.source].offset if log.source in offsets else timedelta()
+        activity = Activity(log.service, log.source, banner=_banner(log))
+        seen.activities[log.source] = activity
+        banner = set(activity.banner)
+        for record in log.window(run.start - LEAD + offset, run.end + ACCESS_RESOLUTION + offset):
+            if record.timestamp is None:
+                continue
+            time = record.timestamp - offset
+            activity.times.append(time.timestamp())
+            activity.answers += record.status is not None and bool(record.request_id)
+            if _is_unusual(record):
+                _keep(seen, kept, Sighting(record, time, template(record)))
+            elif _LIFECYCLE.search(record.message) or (
+                banner and len(record.message) < 300 and _template(record) in banner  # noqa: PLR2004 (a banner line is short)
+            ):
+                _keep_lifecycle(seen, kept, Sighting(record, time, _template(record)))
+    seen.unusual.sort(key=lambda s: s.time)
+    seen.lifecycle.sort(key=lambda s: s.time)
+    for source, times in seen.times.items():
+        seen.times[source] = array("d", sorted(times))
+    return seen
+
+
+def _banner(log: LogSource) -> tuple[str, ...]:
+    return tuple(_template(record) for record in log.head(4) if record.status is None)
+
+
+def _is_unusual(record: LogRecord) -> bool:
+    return (
+        record.level >= Level.WARNING
+        or (record.status is not None and record.status >= 400)  # noqa: PLR2004 (HTTP errors)
+        or bool(record.exception)
+        or (record.duration_ms is not None and record.duration_ms >= SLOW_MS)
+    )
+
+
+def template(record: LogRecord) -> str:
+    """The kind of record: service, normalised message, and for a request its route and status."""
+    parts = [_template(record)]
+    if record.path:
+        parts.append(f"{record.method} {normalize(record.path)} {record.status or ''}")
+    return " ".join(parts)
+
+
+def _template(record: LogRecord) -> str:
+    return f"{record.service}: {normalize(record.message[:400])}"
+
+
+def _keep(seen: Observations, kept: dict[str, int], sighting: Sighting) -> None:
+    times = seen.times.get(sighting.template)
+    if times is None:
+        times = seen.times[sighting.template] = array("d")
+    times.append(sighting.time.timestamp())
+    kept[sighting.template] += 1
+    if kept[sighting.template] <= MAX_PER_TEMPLATE and len(seen.unusual) < MAX_KEPT:
+        seen.unusual.append(sighting)
+    if sighting.record.level >= Level.WARNING and _LIFECYCLE.search(sighting.record.message):
+        _keep_lifecycle(seen, kept, sighting)
+
+
+def _keep_lifecycle(seen: Observations, kept: dict[str, int], sighting: Sighting) -> None:
+    key = f"lifecycle {sighting.template}"
+    kept[key] += 1
+    if kept[key] <= MAX_PER_TEMPLATE:
+        seen.lifecycle.append(sighting)
+
+
+def join(unusual: Sequence[Sighting]) -> list[Happening]:
+    """Join records that tell of one happening.
+
+    Two records belong together when they carry the same id within a minute, when one service
+    logged both in the same moment about the same request, or when an access line tells of the
+    same request in the same second.
+
+    Args:
+        unusual: By time.
+
+    Returns:
+        Happenings by time; each record is in exactly one.
+    """
+    parent = list(range(len(unusual)))
+
+    def find(i: int) -> int:
+        while parent[i] != i:
+            parent[i] = parent[parent[i]]
+            i = parent[i]
+        return i
+
+    by_id: dict[str, int] = {}
+    by_service: dict[str, int] = {}
+    by_request: dict[tuple[str, str, int | None], list[int]] = defaultdict(list)
+    for i, sighting in enumerate(unusual):
+        record = sighting.record
+        if record.request_id:
+            j = by_id.get(record.request_id)
+            if j is not None and sighting.time - unusual[j].time <= SAME_ID:
+                parent[find(i)] = find(j)
+            by_id[record.request_id] = i
+        j = by_service.get(record.source)
+        if j is not None and _same_moment(unusual[j], sighting):
+            parent[find(i)] = find(j)
+        by_service[record.source] = i
+        if record.path and record.status:
+            by_request[(record.method, record.path, record.status)].append(i)
+    for same in by_request.values():
+        _join_access(unusual, same, parent, find)
+    groups: dict[int, list[Sighting]] = defaultdict(list)
+    for i, sighting in enumerate(unusual):
+        groups[find(i)].append(sighting)
+    happenings = [Happening(tuple(group)) for group in groups.values()]
+    return sorted(happenings, key=lambda h: h.time)
+
+
+def _same_moment(one: Sighting, two: Sighting) -> bool:
+    a, b = one.record, two.record
+    if a.request_id and b.request_id:
+        return False
+    if not (a.path and b.path) or (a.method, a.path) != (b.method, b.path):
+        return False
+    return abs(two.time - one.time) <= SAME_MOMENT
+
+
+def _join_access(
+    unusual: Sequence[Sighting],
+    same: list[int],
+    parent: list[int],
+    find: Callable[[int], int],
+) -> None:
+    """Pair each access line of one request with the service's own line, first come first served."""
+    waiting: list[int] = []
+    for i in same:
+        partner = next(
+            (
+                j
+                for j in waiting
+                if unusual[j].record.source != unusual[i].record.source
+                and abs(unusual[i].time - unusual[j].time) <= 2 * ACCESS_RESOLUTION
+            ),
+            None,
+        )
+        if partner is None:
+            waiting.append(i)
+            if len(waiting) > 64:  # noqa: PLR2004 (lines that waited this long have no partner)
+                waiting.pop(0)
+        else:
+            waiting.remove(partner)
+            parent[find(i)] = find(partner)
+
+
+def moment(seconds: float) -> datetime:
+    """Aware UTC of seconds since the epoch."""
+    return datetime.fromtimestamp(seconds, UTC)

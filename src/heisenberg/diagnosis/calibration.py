@@ -1,0 +1,29 @@
+"""Turn an engine's strength into a confidence that keeps its word.
+
+The points were chosen on labelled cases so that of the diagnoses at 0.8 about 80% are right; see
+docs/decisions/0006. `heisenberg eval` prints the reliability table that they are checked against.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from itertools import pairwise
+
+POINTS: tuple[tuple[float, float], ...] = (
+    (0.0, 0.05),
+    (0.25, 0.35),
+    (0.45, 0.6),
+    (0.65, 0.85),
+    (0.8, 0.93),
+    (1.0, 0.97),
+)
+"""(strength, share of diagnoses of that strength that were right), ascending in both."""
+
+
+def calibrated(strength: float) -> float:
+    """The confidence of a strength, both in [0, 1], linear between `POINTS`."""
+    clamped = min(1.0, max(0.0, strength))
+    index = min(bisect_right([s for s, _ in POINTS], clamped), len(POINTS) - 1)
+    (low, low_share), (high, high_share) = list(pairwise(POINTS))[index - 1]
+    share = low_share + (high_share - low_share) * (clamped - low) / (high - low)
+    return round(share, 4)

@@ -1,0 +1,182 @@
+"""Weigh the rules' claims into one diagnosis, or abstain and say what to collect."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from heisenberg.diagnosis.calibration import calibrated
+from heisenberg.diagnosis.rules import RULES
+from heisenberg.model.diagnosis import Alternative, Diagnosis, Mechanism, Owner, State
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from heisenberg.diagnosis.claim import Citation, Claim
+    from heisenberg.diagnosis.context import Context
+    from heisenberg.diagnosis.rules import Rule
+    from heisenberg.model.diagnosis import Evidence
+
+ENGINE = "offline/1"
+"""Bumps when the same evidence could be diagnosed otherwise."""
+MIN_STRENGTH = 0.22
+"""Below this the engine abstains."""
+_FROM_LOGS = "services."
+"""Rules of this module read the logs; the others read the failure."""
+MAX_EVIDENCE = 8
+MAX_ALTERNATIVES = 3
+MIN_ALTERNATIVE = 0.03
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """All claims of one owner and mechanism, taken together."""
+
+    owner: Owner
+    mechanism: Mechanism
+    strength: float
+    claims: tuple[Claim, ...]
+    evidence: tuple[Evidence, ...]
+
+
+def diagnose(
+    context: Context,
+    verify: Callable[[Sequence[Citation]], list[Evidence]],
+    rules: Sequence[Rule] = RULES,
+) -> Diagnosis:
+    """Diagnose one incident.
+
+    Args:
+        context: All that is known of it.
+        verify: Finds citations in the artefacts; what is not found is left out.
+        rules: Asked in order.
+
+    Returns:
+        The strongest reading whose evidence was found, with the others as alternatives; or
+        `insufficient_evidence`, with what is missing.
+    """
+    claims = [
+        replace(claim, rule=f"{rule.__module__.rpartition('.')[2]}.{rule.__name__}")
+        for rule in rules
+        if (claim := rule(context)) is not None
+    ]
+    verdicts = _weigh(claims, context, verify)
+    if not verdicts or verdicts[0].strength < MIN_STRENGTH:
+        return _abstain(context, verdicts, verify)
+    best = verdicts[0]
+    leading = max(best.claims, key=lambda c: c.strength)
+    confidence = _confidence(verdicts)
+    return Diagnosis(
+        state=_state(context),
+        owner=best.owner,
+        mechanism=best.mechanism,
+        symptom=context.fact.symptom,
+        component=leading.component,
+        root_cause=leading.root_cause,
+        suggested_fix=leading.suggested_fix,
+        confidence=confidence,
+        evidence=best.evidence,
+        alternatives=_alternatives(verdicts[1:], confidence),
+        missing=_missing(best.claims, confidence, context),
+        engine=ENGINE,
+    )
+
+
+def _weigh(
+    claims: Sequence[Claim],
+    context: Context,
+    verify: Callable[[Sequence[Citation]], list[Evidence]],
+) -> list[Verdict]:
+    """Join claims that say the same, drop those without evidence, strongest first."""
+    grouped: dict[tuple[Owner, Mechanism], list[Claim]] = defaultdict(list)
+    for claim in claims:
+        grouped[claim.owner, claim.mechanism].append(claim)
+    verdicts = []
+    for (owner, mechanism), same in grouped.items():
+        doubt = 1.0
+        for claim in same:
+            doubt *= 1 - min(0.97, _discounted(claim, context))
+        verdicts.append(Verdict(owner, mechanism, 1 - doubt, tuple(same), ()))
+    verdicts.sort(key=lambda v: (-v.strength, v.owner, v.mechanism))
+    for index, verdict in enumerate(verdicts):
+        ordered = sorted(verdict.claims, key=lambda c: -c.strength)
+        citations = {(c.quote, id(c.record)): c for claim in ordered for c in claim.citations}
+        found = verify(list(citations.values())[: 2 * MAX_EVIDENCE])
+        if found:
+            # Only the reading that is told needs its evidence; the others are ranked below it.
+            proven = replace(verdict, evidence=tuple(found[:MAX_EVIDENCE]))
+            return [proven, *(v for v in verdicts[index + 1 :])]
+    return []
+
+
+def _discounted(claim: Claim, context: Context) -> float:
+    """What the logs show outweighs what the failure's text alone suggests."""
+    if context.cause is None or claim.rule.startswith(_FROM_LOGS):
+        return claim.strength
+    return claim.strength * (1 - 0.85 * context.cause.score)
+
+
+def _confidence(verdicts: Sequence[Verdict]) -> float:
+    """The strength of the best, less what speaks for another."""
+    best = verdicts[0].strength
+    rival = verdicts[1].strength if len(verdicts) > 1 else 0.0
+    return calibrated(best * (1 - 0.35 * min(1.0, rival / best)))
+
+
+def _alternatives(others: Sequence[Verdict], confidence: float) -> tuple[Alternative, ...]:
+    """The other readings share what confidence is left, by their strength."""
+    total = sum(v.strength for v in others) or 1.0
+    left = 1 - confidence
+    found = [
+        Alternative(
+            v.owner, v.mechanism, round(min(left * v.strength / max(total, 0.5), confidence), 4)
+        )
+        for v in others[:MAX_ALTERNATIVES]
+    ]
+    return tuple(a for a in found if a.confidence >= MIN_ALTERNATIVE)
+
+
+def _state(context: Context) -> State:
+    """Without history only this is known: whether it also passed on the same code."""
+    return State.FLAKY if context.is_flaky else State.UNKNOWN
+
+
+def _missing(claims: Sequence[Claim], confidence: float, context: Context) -> tuple[str, ...]:
+    if confidence >= 0.85:  # noqa: PLR2004 (sure enough to need no more)
+        return ()
+    wanted = [m for claim in claims for m in claim.missing]
+    if not context.has_logs:
+        wanted.append(_LOGS)
+    return tuple(dict.fromkeys(wanted))
+
+
+_LOGS = "the logs of the services that the tests use, from the time of the run (--logs)"
+_TRACE = "a trace or screenshot of the failing attempt"
+_TIMES = "a report with the start time of each test (such as Playwright's JSON), to match it with the logs"
+
+
+def _abstain(
+    context: Context,
+    verdicts: Sequence[Verdict],
+    verify: Callable[[Sequence[Citation]], list[Evidence]],
+) -> Diagnosis:
+    missing = [] if context.has_logs else [_LOGS]
+    missing += [] if context.has_times else [_TIMES]
+    missing += [m for v in verdicts for c in v.claims for m in c.missing] or [_TRACE]
+    headline = context.fact.headline.rstrip(".") or "the failure says nothing"
+    confidence = 0.3
+    return Diagnosis(
+        state=_state(context),
+        owner=Owner.INSUFFICIENT_EVIDENCE,
+        mechanism=Mechanism.UNKNOWN,
+        symptom=context.fact.symptom,
+        component="unknown",
+        root_cause=f"The evidence does not tell why it fails: {headline}.",
+        suggested_fix="Collect what is listed as missing and analyse the run again.",
+        confidence=confidence,
+        evidence=tuple(verify(context.cite_symptom())[:MAX_EVIDENCE]),
+        alternatives=_alternatives(verdicts, confidence),
+        missing=tuple(dict.fromkeys(missing)),
+        engine=ENGINE,
+    )

@@ -1,0 +1,124 @@
+"""Whose side of the fence a host, a service or a process is on."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from heisenberg.model.correlation import Suspect
+    from heisenberg.model.logs import LogRecord
+
+_URL = re.compile(r"\b(?:https?|wss?|grpc|amqp|redis|postgres(?:ql)?|mysql)://[^\s\"'<>)\]}]+")
+_HOST_WORD = re.compile(
+    r"(?:host(?:name)?[=:'\" ]+|to |for |at |resolve |lookup )['\"]?(?P<host>[a-z0-9-]+(?:\.[a-z0-9-]+)+)(?::\d+)?",
+    re.I,
+)
+_ADDRESS = re.compile(r"\b(?:\d{1,3}\.){3}\d{1,3}(?::\d{1,5})?\b|\blocalhost:\d{1,5}\b")
+_INSIDE = re.compile(
+    r"(?:^|\.)(?:localhost|local|internal|intranet|lan|home|corp|svc|cluster|consul|docker|test|private)$",
+    re.I,
+)
+_FILE_LIKE = re.compile(r"\.(?:py|js|ts|tsx|mjs|java|go|rb|log|json|html|spec|c|h|so|sock)$", re.I)
+_SUBJECT = re.compile(
+    r"^(?:error:? )?(?:the )?(?P<name>[A-Za-z][\w-]*(?: [a-z][\w-]*){0,2}?) (?:is |was |are |currently )*"
+    r"(?:unreachable|unavailable|not reachable|not responding|down|offline|refused|timed out|did not (?:answer|respond)|"
+    r"connection (?:refused|failed))",
+    re.I,
+)
+_DATABASE = re.compile(
+    r"postgres|mysql|mariadb|mongo|sqlite|oracle|mssql|cockroach|cassandra|database|(?:^|[-_ ])(?:db|pg)(?:$|[-_ ])",
+    re.I,
+)
+_STORE = re.compile(
+    r"redis|valkey|memcache|rabbit|kafka|nats|activemq|elasticsearch|opensearch|minio|\bs3\b|broker|cache|queue",
+    re.I,
+)
+
+
+def hosts_of(text: str) -> tuple[str, ...]:
+    """Hosts, with ports where given, that a text names in URLs or as where it went."""
+    found = [urlsplit(url).netloc.rpartition("@")[2] for url in _URL.findall(text)]
+    found += [m["host"] for m in _HOST_WORD.finditer(text)]
+    found += _ADDRESS.findall(text)
+    return tuple(dict.fromkeys(host for host in found if host and not _FILE_LIKE.search(host)))
+
+
+def is_external(host: str) -> bool:
+    """Whether a host belongs to somebody else: a public name or address."""
+    name = host.rsplit(":", 1)[0].strip("[]").lower()
+    try:
+        return ipaddress.ip_address(name).is_global
+    except ValueError:
+        return "." in name and not _INSIDE.search(name)
+
+
+def external_host(texts: Iterable[str]) -> str:
+    """The first host of another party that the texts name; empty when there is none."""
+    return next((host for text in texts for host in hosts_of(text) if is_external(host)), "")
+
+
+def record_texts(record: LogRecord) -> tuple[str, ...]:
+    """What a record says in words, without the frames of its stack."""
+    tail = "\n".join(record.exception.splitlines()[-3:])
+    return (record.message, tail, *record.fields.values())
+
+
+def suspect_texts(suspect: Suspect) -> tuple[str, ...]:
+    """What all records of a suspect say in words."""
+    return tuple(text for record in (suspect.root, *suspect.chain) for text in record_texts(record))
+
+
+def is_database(name: str) -> bool:
+    """Whether a service's name or message speaks of a database server."""
+    return bool(_DATABASE.search(name))
+
+
+def is_store(name: str) -> bool:
+    """Whether it speaks of a cache, a queue or another backing store."""
+    return bool(_STORE.search(name))
+
+
+def target(record: LogRecord, services: Iterable[str]) -> str:
+    """The dependency that a record complains of: a known service, a host, or the words for it.
+
+    Args:
+        record: Of the service that complains.
+        services: Services whose logs are known.
+    """
+    texts = record_texts(record)
+    joined = " ".join(texts).lower()
+    named = [s for s in services if s != record.service and len(s) > 2 and s.lower() in joined]  # noqa: PLR2004 (a real name)
+    if named:
+        return named[0]
+    outside = external_host(texts)
+    if outside:
+        return outside
+    for word, name in _KINDS:
+        if word.search(joined):
+            return next((s for s in services if word.search(s.lower())), name)
+    subject = _SUBJECT.match(record.message)
+    if subject:
+        return subject["name"]
+    hosts = [host for text in texts for host in hosts_of(text)]
+    return hosts[0] if hosts else record.service
+
+
+_KINDS = tuple(
+    (re.compile(pattern), name)
+    for pattern, name in (
+        (r"postgres|psycopg|asyncpg|pgsql", "postgres"),
+        (r"mysql|mariadb", "mysql"),
+        (r"mongo", "mongodb"),
+        (r"valkey", "valkey"),
+        (r"redis", "redis"),
+        (r"rabbit|amqp", "rabbitmq"),
+        (r"kafka", "kafka"),
+        (r"elasticsearch|opensearch", "elasticsearch"),
+        (r"memcache", "memcached"),
+    )
+)

@@ -1,0 +1,252 @@
+"""Rules about a value that is there and is not the expected one."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from typing import TYPE_CHECKING
+
+from heisenberg.diagnosis.claim import Claim
+from heisenberg.model.diagnosis import Mechanism, Owner
+
+if TYPE_CHECKING:
+    from heisenberg.diagnosis.claim import Citation
+    from heisenberg.diagnosis.context import Context
+
+_NUMBER = re.compile(r"-?\d+(?:[.,]\d+)*")
+_LETTERS = re.compile(r"[^\W\d_]{2,}")
+_DATE = re.compile(
+    r"\b\d{4}-\d\d-\d\d\b|\b\d{1,2}[/.]\d{1,2}[/.]\d{2,4}\b|\b\d{1,2}:\d\d(?::\d\d)?\b"
+    r"|\b(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)[a-z]* \d{1,2}\b|\b(?:Mon|Tues?|Wed(?:nes)?|Thu(?:rs)?|Fri|Sat(?:ur)?|Sun)day\b"
+)
+_NOW = re.compile(
+    r"new Date\(|Date\.now|datetime\.(?:now|utcnow|today)|date\.today|time\.time\(|Instant\.now|LocalDate|time\.Now|DateTime\.(?:Utc)?Now|Time\.(?:now|zone)"
+)
+_COUNT = re.compile(
+    r"toHaveCount|toHaveLength|\blen\(|\.count\(|\.length\b|\.size\(|hasSize|have_length|assertCount|should\('have\.length"
+)
+_RANDOM = re.compile(r"random|faker|shuffle|\bsample\(|uuid|nonce|choice\(", re.I)
+_WORDS = re.compile(r"[\w.$-]+")
+
+
+def wrong_number(context: Context) -> Claim | None:
+    """A number is computed or counted wrong."""
+    f = context.fact
+    if not f.has_received or f.http_status or _is_blank(f.received):
+        return None
+    expected, received = _NUMBER.findall(f.expected), _NUMBER.findall(f.received)
+    if not expected or not received or expected == received:
+        return None
+    strength = 0.7 if _same_words(f.expected, f.received) else 0.45
+    if context.is_flaky:
+        strength *= 0.35
+    elif _COUNT.search(f.code) and not f.is_polling:
+        strength *= 0.85
+    return Claim(
+        Owner.PRODUCT,
+        Mechanism.LOGIC_ERROR,
+        strength,
+        _component(context),
+        f"{_subject(context)} is {f.received} where {f.expected} is right, and nothing failed on the way: it is computed wrong.",
+        "Trace the value from the page or answer back to where it is computed; check the rule that gives it, then the test's number.",
+        _cite(context),
+        missing=_missing(context),
+    )
+
+
+def wrong_text(context: Context) -> Claim | None:
+    """A text is there, in other words than expected."""
+    f = context.fact
+    if not f.has_received or _is_blank(f.received) or f.http_status:
+        return None
+    words = _LETTERS.findall(f.expected), _LETTERS.findall(f.received)
+    if (
+        not all(words)
+        or f.expected == f.received
+        or _NUMBER.findall(f.expected) != _NUMBER.findall(f.received)
+    ):
+        return None
+    common = {w.lower() for w in words[0]} & {w.lower() for w in words[1]}
+    is_copy = bool(f.locator) or len(words[0]) > 1
+    strength = 0.6 if is_copy and (common or len(words[1]) > 1) else 0.4
+    if context.is_flaky:
+        strength *= 0.4
+    return Claim(
+        Owner.TEST,
+        Mechanism.WRONG_EXPECTATION,
+        strength,
+        "test",
+        f"{_subject(context)} reads {f.received} where the test expects {f.expected}: the wording has changed.",
+        "Check the wording with the product; update the test if the change was meant, else the text.",
+        _cite(context),
+        missing=_missing(context),
+    )
+
+
+def wrong_value(context: Context) -> Claim | None:
+    """A value of another kind is wrong: a state, a flag, nothing at all."""
+    f = context.fact
+    if not f.has_received or f.http_status:
+        return None
+    strength = 0.3 if _is_blank(f.received) else 0.35
+    if context.is_flaky:
+        strength *= 0.5
+    return Claim(
+        Owner.PRODUCT,
+        Mechanism.LOGIC_ERROR,
+        strength,
+        _component(context),
+        f"{_subject(context)} is {f.received or 'empty'} where the test expects {f.expected}.",
+        "Trace the value back to where it is set, and compare with what the test assumes.",
+        _cite(context),
+        missing=_missing(context),
+    )
+
+
+def left_over_data(context: Context) -> Claim | None:
+    """More is there than the test made: another test left it."""
+    f = context.fact
+    if not f.has_received or f.http_status or not _COUNT.search(f.code):
+        return None
+    expected, received = _single(f.expected), _single(f.received)
+    if expected is None or received is None or received <= expected:
+        return None
+    if any(_sleeps(line) for line in (*f.code_before, f.code)):
+        return None
+    return Claim(
+        Owner.TEST,
+        Mechanism.SHARED_STATE,
+        0.45 if f.is_polling or not context.is_flaky else 0.35,
+        "test",
+        f"There are {received:g} where the test expects {expected:g}: data of another test or an earlier run is still there.",
+        "Give the test its own data, or clean up before it; assert on what it made rather than on all there is.",
+        _cite(context),
+        missing=_missing(context),
+    )
+
+
+def wrong_time(context: Context) -> Claim | None:
+    """A date or time is wrong."""
+    f = context.fact
+    if not f.has_received or _is_blank(f.received):
+        return None
+    dates = _DATE.findall(f.expected), _DATE.findall(f.received)
+    if not all(dates) or dates[0] == dates[1]:
+        return None
+    now = bool(_NOW.search(context.code))
+    return Claim(
+        Owner.PRODUCT,
+        Mechanism.CLOCK,
+        0.72 if now else 0.55,
+        _component(context),
+        f"{_subject(context)} is {f.received} where {f.expected} is right: clock or time zone differ between where it is made and where it is shown.",
+        "Keep times in UTC from end to end, convert only for display, and fix the clock in the test.",
+        _cite(context),
+        missing=_missing(context),
+    )
+
+
+def other_order(context: Context) -> Claim | None:
+    """The same things came in another order, or the test's own chance decides."""
+    f = context.fact
+    if not f.has_received:
+        return None
+    expected, received = _WORDS.findall(f.expected), _WORDS.findall(f.received)
+    permuted = len(expected) > 1 and expected != received and Counter(expected) == Counter(received)
+    chance = bool(_RANDOM.search(context.code)) and context.is_flaky
+    if not permuted and not chance:
+        return None
+    return Claim(
+        Owner.TEST,
+        Mechanism.RANDOMNESS,
+        0.6 if permuted else 0.5,
+        "test",
+        "The same items come in another order than the test expects."
+        if permuted
+        else "The test draws random data, and with some draws it fails.",
+        "Sort before comparing, or ask the product for a defined order."
+        if permuted
+        else "Fix the seed or the data, and print the seed with the failure.",
+        _cite(context),
+    )
+
+
+def wrong_status(context: Context) -> Claim | None:
+    """The test itself received an HTTP status that it did not want, and no log tells why."""
+    f = context.fact
+    if f.http_status is None:
+        return None
+    owner, mechanism, strength = _STATUSES.get(
+        f.http_status,
+        (Owner.PRODUCT, Mechanism.BACKEND_ERROR, 0.6)
+        if f.http_status >= 500  # noqa: PLR2004 (HTTP classes)
+        else (Owner.PRODUCT, Mechanism.LOGIC_ERROR, 0.5),
+    )
+    return Claim(
+        owner,
+        mechanism,
+        strength,
+        _component(context),
+        f"The service answered {f.http_status} where the test expects {f.expected or 'success'}.",
+        "Look up this request in the service's log: what it answered, and why.",
+        _cite(context),
+        missing=_missing(context),
+    )
+
+
+_STATUSES: dict[int, tuple[Owner, Mechanism, float]] = {
+    401: (Owner.PRODUCT, Mechanism.AUTH, 0.5),
+    403: (Owner.PRODUCT, Mechanism.AUTH, 0.5),
+    409: (Owner.TEST, Mechanism.SHARED_STATE, 0.6),
+    429: (Owner.ENVIRONMENT, Mechanism.RATE_LIMIT, 0.75),
+    502: (Owner.ENVIRONMENT, Mechanism.DEPENDENCY_DOWN, 0.55),
+    503: (Owner.ENVIRONMENT, Mechanism.DEPENDENCY_DOWN, 0.55),
+    504: (Owner.ENVIRONMENT, Mechanism.DEPENDENCY_DOWN, 0.5),
+}
+
+
+def _is_blank(value: str) -> bool:
+    return value.strip("\"'` ") == ""
+
+
+def _same_words(one: str, other: str) -> bool:
+    return _LETTERS.findall(one) == _LETTERS.findall(other)
+
+
+def _single(text: str) -> float | None:
+    found = _NUMBER.findall(text)
+    try:
+        return float(found[0].replace(",", "")) if len(found) == 1 else None
+    except ValueError:
+        return None
+
+
+_SLEEP = re.compile(
+    r"waitForTimeout|\bsleep\(|Thread\.sleep|setTimeout|cy\.wait\(\d|time\.Sleep|Task\.Delay|wait_for_timeout|usleep"
+)
+
+
+def _sleeps(line: str) -> bool:
+    return bool(_SLEEP.search(line))
+
+
+def _subject(context: Context) -> str:
+    return context.fact.locator or "The value"
+
+
+def _component(context: Context) -> str:
+    """The service that the values come from, when only one speaks HTTP; else the page."""
+    return context.answering[0] if context.answering else "product"
+
+
+def _cite(context: Context) -> tuple[Citation, ...]:
+    f = context.fact
+    return (*context.cite_symptom(), *context.cite_failure(f"xpected: {f.expected}"))
+
+
+def _missing(context: Context) -> tuple[str, ...]:
+    return (
+        ()
+        if context.has_logs
+        else ("logs of the services behind the page or API, from the time of the run",)
+    )

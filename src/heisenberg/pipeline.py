@@ -1,0 +1,225 @@
+"""Run the stages: find, read, correlate, cluster, diagnose. The only module that knows them all."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from heisenberg.analysis.cluster import cluster
+from heisenberg.analysis.correlate import correlate
+from heisenberg.analysis.facts import read_facts
+from heisenberg.analysis.fingerprint import digest, fingerprint
+from heisenberg.diagnosis.context import Context
+from heisenberg.diagnosis.engine import diagnose
+from heisenberg.diagnosis.verify import Verifier
+from heisenberg.errors import NoReportError, ReadError
+from heisenberg.model.correlation import Cluster
+from heisenberg.model.report import Counts, Incident, Problem, Report
+from heisenberg.model.run import Outcome
+from heisenberg.readers import logs as log_readers
+from heisenberg.readers import merge, registry
+from heisenberg.sources import disk
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+    from pathlib import Path
+
+    from heisenberg.model.correlation import Correlation
+    from heisenberg.model.failure import Failure
+    from heisenberg.model.run import Artefact, Run
+    from heisenberg.readers.logs import Log
+
+
+@dataclass(frozen=True, slots=True)
+class Sorted:
+    """The artefacts by what they are."""
+
+    runs: tuple[Run, ...]
+    logs: tuple[Artefact, ...]
+    problems: tuple[Problem, ...]
+
+
+def analyze(
+    paths: Sequence[Path],
+    logs: Sequence[Path] = (),
+    *,
+    progress: Callable[[str], None] = lambda _: None,
+) -> Report:
+    """Analyse what a run left behind.
+
+    Args:
+        paths: Reports, or folders with reports and perhaps logs; told apart by content.
+        logs: Logs, or folders with logs.
+        progress: Told what is being done, for long work.
+
+    Returns:
+        The report: every failed or flaky test in one incident, every incident diagnosed.
+
+    Raises:
+        SourceError: A path does not exist or cannot be walked.
+        NoReportError: None of the paths holds a readable report.
+    """
+    found = disk.discover(paths)
+    found_logs = disk.discover(logs)
+    given = {artefact.path for artefact in found_logs.artefacts}
+    artefacts = [a for a in found.artefacts if a.path not in given]
+    explicit = {path for path in paths if path.is_file()}
+    reports = sort_out(artefacts, explicit, progress)
+    extra = _only_logs(found_logs.artefacts)
+    problems = (*found.problems, *found_logs.problems, *reports.problems, *extra.problems)
+    if not reports.runs:
+        raise NoReportError(_no_report(paths, problems))
+    run = merge.merge(reports.runs)
+    all_logs = (*extra.logs, *reports.logs)
+    sources = {a.source: a for a in (*artefacts, *found_logs.artefacts)}
+    opened: list[Log] = []
+    failed: list[Problem] = []
+    try:
+        if _has_failures(run):
+            _open(all_logs, opened, failed)
+        progress("correlating")
+        correlation = correlate(run, opened, progress)
+        progress("diagnosing")
+        incidents = _incidents(run, correlation, Verifier(sources, log_readers.count_lines))
+        failed += [Problem(log.source, reason) for log in opened for reason in log.problems]
+    finally:
+        for log in opened:
+            log.close()
+    return Report(_counts(run), incidents, (*problems, *failed))
+
+
+def sort_out(
+    artefacts: Iterable[Artefact],
+    explicit: set[Path],
+    progress: Callable[[str], None] = lambda _: None,
+) -> Sorted:
+    """Read the reports among the artefacts and set the logs aside.
+
+    Args:
+        artefacts: Of any kind.
+        explicit: Files that the user named: one that is no report is a problem. A file that
+            merely lies in a folder is passed over unless it is a report that cannot be read.
+        progress: Told of each report before it is read.
+    """
+    runs: list[Run] = []
+    logs: list[Artefact] = []
+    problems: list[Problem] = []
+    for artefact in artefacts:
+        try:
+            if registry.sniff(artefact) is not None:
+                progress(f"reading {artefact.source}")
+                runs.append(registry.read(artefact))
+            elif artefact.path not in explicit and log_readers.sniff(artefact) is not None:
+                logs.append(artefact)
+            elif artefact.path in explicit:
+                runs.append(registry.read(artefact))
+        except ReadError as error:
+            problems.append(Problem(artefact.source, str(error)))
+        except OSError as error:
+            problems.append(Problem(artefact.source, f"cannot be read: {error.strerror or error}"))
+    return Sorted(tuple(runs), tuple(logs), tuple(problems))
+
+
+def _only_logs(artefacts: Iterable[Artefact]) -> Sorted:
+    """What `--logs` names: what is no log is a problem."""
+    logs: list[Artefact] = []
+    problems: list[Problem] = []
+    for artefact in artefacts:
+        try:
+            if log_readers.sniff(artefact) is not None:
+                logs.append(artefact)
+            elif artefact.size_bytes:
+                problems.append(
+                    Problem(artefact.source, "is no log: no lines of text that a log would have")
+                )
+        except OSError as error:
+            problems.append(Problem(artefact.source, f"cannot be read: {error.strerror or error}"))
+    return Sorted((), tuple(logs), tuple(problems))
+
+
+def _no_report(paths: Sequence[Path], problems: Sequence[Problem]) -> str:
+    where = ", ".join(str(path) for path in paths[:3])
+    if len(problems) == 1:
+        return f"{problems[0].source}: {problems[0].reason}"
+    if problems:
+        return (
+            f"{where}: no report could be read; {problems[0].source}: {problems[0].reason} "
+            f"(and {len(problems) - 1} more)"
+        )
+    return (
+        f"{where}: no test report found; give a Playwright JSON, JUnit XML or CTRF file, "
+        "or a folder that holds one"
+    )
+
+
+def _has_failures(run: Run) -> bool:
+    return bool(run.failures) or any(
+        t.outcome in (Outcome.FAILED, Outcome.FLAKY) for t in run.tests
+    )
+
+
+def _open(artefacts: Iterable[Artefact], opened: list[Log], problems: list[Problem]) -> None:
+    for artefact in artefacts:
+        try:
+            opened.append(log_readers.open_log(artefact))
+        except (ReadError, OSError) as error:
+            problems.append(Problem(artefact.source, str(error)))
+
+
+def _counts(run: Run) -> Counts:
+    outcomes = [t.outcome for t in run.tests]
+    return Counts(
+        total=len(outcomes),
+        passed=outcomes.count(Outcome.PASSED),
+        failed=outcomes.count(Outcome.FAILED),
+        flaky=outcomes.count(Outcome.FLAKY),
+        skipped=outcomes.count(Outcome.SKIPPED),
+        duration_ms=run.duration_ms,
+    )
+
+
+def _incidents(run: Run, correlation: Correlation, verify: Verifier) -> tuple[Incident, ...]:
+    """Diagnose each cluster, and each error outside any test."""
+    passed = sum(t.outcome is Outcome.PASSED for t in run.tests)
+    incidents: list[Incident] = []
+    seen: set[str] = set()
+    for group in (*cluster(correlation), *_outside(run.failures)):
+        context = _context(group, run.failures, correlation, passed)
+        mark = fingerprint(context.fact)
+        name = digest(f"{group.key}\n{mark}")[:12]
+        while name in seen:
+            name = digest(f"{name}+")[:12]
+        seen.add(name)
+        tests = tuple(failed.test for failed in group.tests)
+        incidents.append(Incident(name, mark, tests, diagnose(context, verify)))
+    return tuple(sorted(incidents, key=_badness))
+
+
+def _outside(failures: Sequence[Failure]) -> list[Cluster]:
+    """Errors outside any test are one incident: the suite did not come up."""
+    return [Cluster((), None, "outside any test")] if failures else []
+
+
+def _context(
+    group: Cluster, failures: Sequence[Failure], correlation: Correlation, passed: int
+) -> Context:
+    tests = group.tests
+    facts = tuple(t.facts for t in tests) or tuple(read_facts(f) for f in failures)
+    return Context(
+        facts=facts,
+        tests=tests,
+        cause=group.cause,
+        related=group.related,
+        services=correlation.services,
+        offsets=tuple(correlation.offsets.values()),
+        answering=correlation.answering,
+        run_failed=len(correlation.tests),
+        run_passed=passed,
+        has_times=correlation.has_times,
+    )
+
+
+def _badness(incident: Incident) -> tuple[bool, int]:
+    """Failed before flaky, many tests before few; else in the order found."""
+    flaky = bool(incident.tests) and all(t.outcome is Outcome.FLAKY for t in incident.tests)
+    return (flaky, -len(incident.tests))
