@@ -113,10 +113,10 @@ def _drifts(
     trusted: dict[str, timedelta] = {}
     for source in sorted(inside, key=lambda s: (-inside[s], s)):
         pairs: list[tuple[str, list[float]]] = []
-        for other in trusted:
+        for other, known in trusted.items():
             shared = sightings[source].keys() & sightings[other].keys()
             if len(shared) >= MIN_PAIRS:
-                shift = trusted[other].total_seconds()
+                shift = known.total_seconds()
                 differences = [
                     (sightings[source][i] - sightings[other][i]).total_seconds() + shift
                     for i in shared

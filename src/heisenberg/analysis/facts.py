@@ -7,6 +7,7 @@ hold for any suite that uses them.
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from heisenberg.analysis.frames import read_frames
@@ -36,33 +37,40 @@ _ACTION = re.compile(
 )
 _EXPECTED = (
     re.compile(
-        r"^[ \t]*(?:E\s+)?-?\s*(?:Expected|expected)(?: \w+){0,3}:[ \t]*(?P<value>.*)$", re.M
+        r"^[ \t]*(?:E\s+)?-?\s*(?:Expected|expected)(?: \w+){0,3}:[ \t]*(?P<value>.*)$",
+        re.MULTILINE,
     ),
 )
 _RECEIVED = (
     re.compile(
         r"^[ \t]*(?:E\s+)?\+?\s*(?:Received|received|Actual|actual|But was|but was|got|Got|But)(?: \w+){0,2}:"
         r"[ \t]*(?:was )?(?P<value>.*)$",
-        re.M,
+        re.MULTILINE,
     ),
 )
 _PAIRS = tuple(
-    re.compile(pattern, re.M)
+    re.compile(pattern, re.MULTILINE)
     for pattern in (
         r"expected:?\s*<(?P<expected>[^\n]*?)>\s*but was:?\s*<(?P<received>[^\n]*?)>",
-        r"[Ee]xpected (?P<received>'[^'\n]*'|\"[^\"\n]*\"|\S+) to (?:be|equal|deeply equal|match|include"
-        r"|contain|have text|strictly equal) (?P<expected>'[^'\n]*'|\"[^\"\n]*\"|\S+)",
-        r"[Ee]xpected (?P<expected>'[^'\n]*'|\"[^\"\n]*\"|\S+),? (?:but )?(?:got|found|was|received)"
-        r" (?P<received>'[^'\n]*'|\"[^\"\n]*\"|\S+)",
+        (
+            r"[Ee]xpected (?P<received>'[^'\n]*'|\"[^\"\n]*\"|\S+) to (?:be|equal|deeply equal|match|include"
+            r"|contain|have text|strictly equal) (?P<expected>'[^'\n]*'|\"[^\"\n]*\"|\S+)"
+        ),
+        (
+            r"[Ee]xpected (?P<expected>'[^'\n]*'|\"[^\"\n]*\"|\S+),? (?:but )?(?:got|found|was|received)"
+            r" (?P<received>'[^'\n]*'|\"[^\"\n]*\"|\S+)"
+        ),
         r"\bgot:?\s+(?P<received>'[^'\n]*'|\"[^\"\n]*\"|[^\s,;]+)[,;]?\s+want(?:ed)?:?\s+(?P<expected>[^\s,;]+)",
         r"Failed asserting that (?P<received>\S+) (?:matches expected|is identical to|equals) (?P<expected>[^\n]+?)\.$",
-        r"^(?:E\s+)?(?:AssertionError: )?(?:assert )?(?P<received>'[^'\n]*'|\"[^\"\n]*\"|[-\w.$]+) (?:==|!=) "
-        r"(?P<expected>'[^'\n]*'|\"[^\"\n]*\"|[-\w.$]+)(?:\s:.*)?$",
+        (
+            r"^(?:E\s+)?(?:AssertionError: )?(?:assert )?(?P<received>'[^'\n]*'|\"[^\"\n]*\"|[-\w.$]+) (?:==|!=) "
+            r"(?P<expected>'[^'\n]*'|\"[^\"\n]*\"|[-\w.$]+)(?:\s:.*)?$"
+        ),
     )
 )
 _LOCATOR = re.compile(
     r"^\s*(?:-\s*)?(?:Locator:|waiting for)\s+(?P<value>(?:getBy|locator|frameLocator|page\.|get_by)[^\n]*)$",
-    re.M,
+    re.MULTILINE,
 )
 _ELEMENT = re.compile(
     r"(?:Unable to locate element|no such element|Expected to find element|Unable to find an element[^:\n]*|"
@@ -82,7 +90,9 @@ _TEST_TIMEOUT = re.compile(
     r"Test timed out in [\d.]+\s?ms|hook timeout of|Failed: Timeout >|test timed out after|"
     r"Timeout of [\d.]+\s?ms exceeded\. For async tests|did not complete within"
 )
-_POLLING = re.compile(r"^\s*-\s+Expect \"|\d+ × |locator resolved to|Timed out retrying", re.M)
+_POLLING = re.compile(
+    r"^\s*-\s+Expect \"|\d+ × |locator resolved to|Timed out retrying", re.MULTILINE
+)
 _NETWORK = re.compile(
     r"net::(?P<chrome>ERR_[A-Z_]+)|\bNS_ERROR_(?P<gecko>[A-Z_]+)"
     r"|\b(?P<node>ECONNREFUSED|ECONNRESET|ETIMEDOUT|ENOTFOUND|EAI_AGAIN|EPIPE|EHOSTUNREACH|ENETUNREACH|ECONNABORTED)\b"
@@ -97,16 +107,17 @@ _POOL = re.compile(r"ConnectionPool\(host='(?P<host>[^']+)', port=(?P<port>\d+)\
 _STATUS = re.compile(
     r"\b(?:status(?: ?code)?|HTTP(?:/\d(?:\.\d)?)?)[\s:=]+(?P<a>[1-5]\d\d)\b|\b(?P<b>[45]\d\d) (?:Client|Server) Error\b"
     r"|<Response \[(?P<c>[1-5]\d\d)\]>|[Rr]esponse code (?:is |was )?(?P<d>[1-5]\d\d)",
-    re.I,
+    re.IGNORECASE,
 )
-_CODE_MARK = re.compile(r"^\s*>\s*(?:\d+\s*\|\s*)?(?P<code>\S.*)$", re.M)
+_CODE_MARK = re.compile(r"^\s*>\s*(?:\d+\s*\|\s*)?(?P<code>\S.*)$", re.MULTILINE)
 _CODE_LINE = re.compile(r"^\s*(?P<number>\d+)\s*\|\s?(?P<code>.*)$")
 _PYTEST_SOURCE = re.compile(r"^(?:    |>   )\s*(?P<code>\S.*)$")
 _SETUP = re.compile(
     r"\b(?:beforeAll|beforeEach|before all|before each|globalSetup|setUp|setUpClass|fixture)\b.*(?:hook|failed|error|not found)"
     r"|^E?\s*fixture '|failed on setup|error at setup|ERROR at setup|hook timeout",
-    re.I | re.M,
+    re.IGNORECASE | re.MULTILINE,
 )
+_ASSERT = re.compile(r"\bassert")
 _CRASH = re.compile(
     r"Target (?:page, context or browser )?(?:has been )?(?:closed|crashed)|browser has been closed|Page crashed|page crashed"
     r"|Worker process exited|worker .{1,40}crashed|Segmentation fault|SIGSEGV|SIGKILL|SIGABRT|core dumped"
@@ -136,9 +147,9 @@ def read_facts(failure: Failure, status: Status | None = None) -> Facts:
     if action and locator and timeout and "resolved to" not in text:
         not_found = True
     code, before = _code(text)
-    return Facts(
+    facts = Facts(
         failure=failure,
-        symptom=_symptom(text, network, matcher, timeout, has_received, action, error_type),
+        symptom=Symptom.OTHER,
         headline=headline,
         error_type=error_type,
         matcher=matcher or ("assert" if code.startswith("assert") else ""),
@@ -159,6 +170,7 @@ def read_facts(failure: Failure, status: Status | None = None) -> Facts:
         frames=read_frames(text),
         trouble=name_trouble(headline if not network else f"{headline}\n{network}"),
     )
+    return replace(facts, symptom=_symptom(facts, text))
 
 
 def _headline(failure: Failure, text: str) -> tuple[str, str]:
@@ -265,23 +277,17 @@ def _code(text: str) -> tuple[str, tuple[str, ...]]:
     return "", ()
 
 
-def _symptom(
-    text: str,
-    network: str,
-    matcher: str,
-    timeout: float | None,
-    has_received: bool,
-    action: str,
-    error_type: str,
-) -> Symptom:
+def _symptom(facts: Facts, text: str) -> Symptom:
+    """What the test saw, the most telling sign first."""
     if _CRASH.search(text):
         return Symptom.CRASH
-    if network:
+    if facts.network_error:
         return Symptom.NETWORK
     if _SETUP.search(text):
         return Symptom.SETUP
-    if _TEST_TIMEOUT.search(text) or (timeout and action) or "Timeout" in error_type:
+    waited = facts.timeout_ms is not None
+    if facts.is_test_timeout or (waited and facts.action) or "Timeout" in facts.error_type:
         return Symptom.TIMEOUT
-    if matcher or has_received or "Assert" in error_type or re.search(r"\bassert", text):
+    if facts.matcher or facts.has_received or "Assert" in facts.error_type or _ASSERT.search(text):
         return Symptom.ASSERTION
-    return Symptom.TIMEOUT if timeout else Symptom.OTHER
+    return Symptom.TIMEOUT if waited else Symptom.OTHER

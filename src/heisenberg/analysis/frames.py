@@ -10,22 +10,24 @@ MAX_FRAMES = 60
 """More frames than this are recursion."""
 
 _PYTHON = re.compile(r'File "(?P<file>[^"\n]+)", line (?P<line>\d+)(?:, in (?P<function>[^\n]+))?')
-_PYTEST = re.compile(r"^(?P<file>[\w./\\-]+\.py):(?P<line>\d+): (?P<function>\w*)", re.M)
+_PYTEST = re.compile(r"^(?P<file>[\w./\\-]+\.py):(?P<line>\d+): (?P<function>\w*)", re.MULTILINE)
 _NODE = re.compile(
     r"^\s*at (?:async )?(?:(?P<function>[^\s(][^(\n]*?) \()?(?:file://)?(?P<file>(?:[A-Za-z]:)?[^\s():]+):(?P<line>\d+):\d+\)?",
-    re.M,
+    re.MULTILINE,
 )
-_PLAYWRIGHT = re.compile(r"^\s*at (?P<file>[^\s():]+\.[cm]?[jt]sx?):(?P<line>\d+)$", re.M)
+_PLAYWRIGHT = re.compile(r"^\s*at (?P<file>[^\s():]+\.[cm]?[jt]sx?):(?P<line>\d+)$", re.MULTILINE)
 _JAVA = re.compile(
     r"^\s*at (?P<function>[\w$.<>/]+)\((?P<file>[\w$]+\.(?:java|kt|scala|groovy)):(?P<line>\d+)\)",
-    re.M,
+    re.MULTILINE,
 )
-_DOTNET = re.compile(r"^\s*at (?P<function>[^\n]+?) in (?P<file>[^\n]+):line (?P<line>\d+)", re.M)
-_GO = re.compile(r"^\s+(?P<file>/[^\s:]+\.go):(?P<line>\d+)", re.M)
+_DOTNET = re.compile(
+    r"^\s*at (?P<function>[^\n]+?) in (?P<file>[^\n]+):line (?P<line>\d+)", re.MULTILINE
+)
+_GO = re.compile(r"^\s+(?P<file>/[^\s:]+\.go):(?P<line>\d+)", re.MULTILINE)
 _RUBY = re.compile(
-    r"^\s*(?:from )?(?P<file>[^\s:]+\.rb):(?P<line>\d+):in [`'](?P<function>[^']+)'", re.M
+    r"^\s*(?:from )?(?P<file>[^\s:]+\.rb):(?P<line>\d+):in [`'](?P<function>[^']+)'", re.MULTILINE
 )
-_PHP = re.compile(r"^#\d+ (?P<file>[^\s(]+\.php)\((?P<line>\d+)\): (?P<function>\S+)", re.M)
+_PHP = re.compile(r"^#\d+ (?P<file>[^\s(]+\.php)\((?P<line>\d+)\): (?P<function>\S+)", re.MULTILINE)
 
 _LIBRARY = re.compile(
     r"site-packages|dist-packages|node_modules|/lib/python\d|\\lib\\|<frozen |<string>|node:internal|internal/|"
@@ -74,11 +76,12 @@ _RAISED = re.compile(
     r"^(?:Caused by: |E\s+)?(?P<type>(?:[A-Za-z_$][\w$]*\.)*[A-Z_a-z$][\w$]*"
     r"(?:Error|Exception|Timeout|Violation|Failure|Refused|Interrupt|Exit|Warning|Fault|Iteration|Found|Exists))"
     r"(?::[ \t]*(?P<message>[^\n]*))?$",
-    re.M,
+    re.MULTILINE,
 )
-_PANIC = re.compile(r"^(?P<type>panic|fatal error): (?P<message>[^\n]+)", re.M)
+_PANIC = re.compile(r"^(?P<type>panic|fatal error): (?P<message>[^\n]+)", re.MULTILINE)
 _ANY_RAISED = re.compile(
-    r"^(?P<type>(?:[a-z_][\w]*\.)+[A-Z]\w*|[A-Z][a-z]\w*)(?::[ \t]+(?P<message>[^\n]+))?$", re.M
+    r"^(?P<type>(?:[a-z_][\w]*\.)+[A-Z]\w*|[A-Z][a-z]\w*)(?::[ \t]+(?P<message>[^\n]+))?$",
+    re.MULTILINE,
 )
 
 
@@ -97,10 +100,11 @@ def raised(text: str) -> tuple[str, str, str] | None:
         matches = list(_ANY_RAISED.finditer(text))
     if not matches:
         return None
-    if "Caused by: " in text or "Traceback (most recent call last)" in text:
-        match = matches[-1]
-    else:
-        match = matches[0]
+    match = (
+        matches[-1]
+        if "Caused by: " in text or "Traceback (most recent call last)" in text
+        else matches[0]
+    )
     line = match.group().strip()
     for prefix in ("Caused by: ", "E "):
         line = line.removeprefix(prefix).strip()

@@ -111,7 +111,7 @@ TROUBLES: tuple[Trouble, ...] = (
         r"environment variable|env(?:ironment)? var\b|os\.environ|<frozen os>",
         r"(?:is|are) not (?:configured|set)\b.{0,40}$|must be (?:set|configured)|not configured\b(?!,)",
         r"(?:missing|invalid|unknown|bad|unsupported) (?:required )?(?:config|setting|configuration|option|env)",
-        r"configuration (?:error|key|file|value)|ConfigError|ConfigurationError|ImproperlyConfigured|ValidationError for Settings",
+        r"configuration (?:error|key|file|value)|ConfigError|ConfigurationError|ImproperlyConfigured",
         r"(?:relation|table|column|database|role|schema|function) \"?[\w.]+\"? does not exist",
         r"no such (?:table|column)|unknown (?:column|database)|UndefinedTable|UndefinedColumn|Unknown database",
         r"ModuleNotFoundError|Cannot find module|No module named|ImportError|ClassNotFound|NoClassDefFound",
@@ -127,7 +127,8 @@ TROUBLES: tuple[Trouble, ...] = (
         r"segmentation fault|SIGSEGV|SIGABRT|SIGKILL|SIGBUS|core dumped|signal (?:9|11|6)\b",
         r"exited with (?:exit )?(?:code|status) (?!0\b)\d+|exit(?:ed)? (?:code|status) (?:137|139|134)",
         r"worker .{1,40}(?:died|crashed|was (?:killed|terminated)|exited|timeout)|process (?:died|crashed|was killed)",
-        r"server process .{1,40}was terminated|WorkerLost|Target crashed|page crashed|browser (?:has )?(?:crashed|closed|disconnected)",
+        r"server process .{1,40}was terminated|WorkerLost|Target crashed|page crashed",
+        r"browser (?:has )?(?:crashed|closed|disconnected)",
         r"Target (?:page, context or browser )?(?:has been )?closed|^panic: |fatal error: |goroutine \d+ \[running\]",
     ),
     _trouble(
@@ -138,10 +139,12 @@ TROUBLES: tuple[Trouble, ...] = (
     _trouble(
         Mechanism.RACE,
         r"changed size during iteration|ConcurrentModification|StaleObject|StaleData|optimistic lock",
-        r"version (?:conflict|mismatch)|modified (?:by another|concurrently)|concurrent(?:ly)? (?:modif|updat|access|writ|read|map)",
+        r"version (?:conflict|mismatch)|modified (?:by another|concurrently)",
+        r"concurrent(?:ly)? (?:modif|updat|access|writ|read|map)",
         r"data race|race (?:condition|detected)|(?:swapped|changed|replaced|modified|moved|deleted) (?:while|during)",
         r"was (?:changed|modified|updated) (?:since|by)|lost update|WatchError|write conflict|OptimisticLock",
-        r"dictionary keys changed|deque mutated|set changed size|InvalidStateError|already (?:being processed|running|claimed|locked)",
+        r"dictionary keys changed|deque mutated|set changed size|InvalidStateError",
+        r"already (?:being processed|running|claimed|locked)",
         r"another operation is in progress|different loop|stale (?:read|version|snapshot|generation|etag)",
     ),
     _trouble(

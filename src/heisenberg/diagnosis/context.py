@@ -90,7 +90,7 @@ def clip(line: str) -> str:
 
 
 _RECEIVED_LINE = re.compile(
-    r"^\s*(?:E\s+)?\+?\s*(?:Received|received|Actual|actual|But was|but was|got)\b.*$", re.M
+    r"^\s*(?:E\s+)?\+?\s*(?:Received|received|Actual|actual|But was|but was|got)\b.*$", re.MULTILINE
 )
 
 

@@ -16,27 +16,29 @@ if TYPE_CHECKING:
 _URL = re.compile(r"\b(?:https?|wss?|grpc|amqp|redis|postgres(?:ql)?|mysql)://[^\s\"'<>)\]}]+")
 _HOST_WORD = re.compile(
     r"(?:host(?:name)?[=:'\" ]+|to |for |at |resolve |lookup )['\"]?(?P<host>[a-z0-9-]+(?:\.[a-z0-9-]+)+)(?::\d+)?",
-    re.I,
+    re.IGNORECASE,
 )
 _ADDRESS = re.compile(r"\b(?:\d{1,3}\.){3}\d{1,3}(?::\d{1,5})?\b|\blocalhost:\d{1,5}\b")
 _INSIDE = re.compile(
     r"(?:^|\.)(?:localhost|local|internal|intranet|lan|home|corp|svc|cluster|consul|docker|test|private)$",
-    re.I,
+    re.IGNORECASE,
 )
-_FILE_LIKE = re.compile(r"\.(?:py|js|ts|tsx|mjs|java|go|rb|log|json|html|spec|c|h|so|sock)$", re.I)
+_FILE_LIKE = re.compile(
+    r"\.(?:py|js|ts|tsx|mjs|java|go|rb|log|json|html|spec|c|h|so|sock)$", re.IGNORECASE
+)
 _SUBJECT = re.compile(
     r"^(?:error:? )?(?:the )?(?P<name>[A-Za-z][\w-]*(?: [a-z][\w-]*){0,2}?) (?:is |was |are |currently )*"
     r"(?:unreachable|unavailable|not reachable|not responding|down|offline|refused|timed out|did not (?:answer|respond)|"
     r"connection (?:refused|failed))",
-    re.I,
+    re.IGNORECASE,
 )
 _DATABASE = re.compile(
     r"postgres|mysql|mariadb|mongo|sqlite|oracle|mssql|cockroach|cassandra|database|(?:^|[-_ ])(?:db|pg)(?:$|[-_ ])",
-    re.I,
+    re.IGNORECASE,
 )
 _STORE = re.compile(
     r"redis|valkey|memcache|rabbit|kafka|nats|activemq|elasticsearch|opensearch|minio|\bs3\b|broker|cache|queue",
-    re.I,
+    re.IGNORECASE,
 )
 
 

@@ -19,9 +19,11 @@ _CODE_ERRORS = re.compile(
 )
 _MISSING_TOOL = re.compile(
     r"Executable doesn'?t exist|browserType\.launch|playwright install|cannot find (?:chrome|browser)",
-    re.I,
+    re.IGNORECASE,
 )
-_FIXTURE = re.compile(r"fixture '[^']+' not found|beforeAll|beforeEach|before all|setUp|hook", re.I)
+_FIXTURE = re.compile(
+    r"fixture '[^']+' not found|beforeAll|beforeEach|before all|setUp|hook", re.IGNORECASE
+)
 
 
 def unreachable(context: Context) -> Claim | None:

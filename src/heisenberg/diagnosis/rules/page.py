@@ -12,20 +12,22 @@ if TYPE_CHECKING:
     from heisenberg.diagnosis.context import Context
 
 _BY_TEXT = re.compile(
-    r"getByText|getByTitle|getByAltText|get_by_text|name: |name=|has-?text|hasText|contains\(", re.I
+    r"getByText|getByTitle|getByAltText|get_by_text|name: |name=|has-?text|hasText|contains\(",
+    re.IGNORECASE,
 )
 _BY_HANDLE = re.compile(
     r"getByTestId|get_by_test_id|data-test|locator\(['\"](?:css=|xpath=)?[.#/\[a-z]|getByLabel|getByPlaceholder|"
     r"get_by_label|By\.|^[.#]|^//|cssSelector|xpath",
-    re.I,
+    re.IGNORECASE,
 )
 _AMBIGUOUS = re.compile(
-    r"strict mode violation|resolved to \d+ elements:|matched multiple|multiple elements", re.I
+    r"strict mode violation|resolved to \d+ elements:|matched multiple|multiple elements",
+    re.IGNORECASE,
 )
 _NOT_READY = re.compile(
     r"element is not (?:enabled|stable|visible|editable)|intercepts pointer events|is disabled|element is outside|"
     r"not interactable|is not clickable|detached from the DOM|covered by another element",
-    re.I,
+    re.IGNORECASE,
 )
 _SCRIPT = re.compile(
     r"(?:Uncaught )?(?:TypeError|ReferenceError|RangeError): (?:Cannot read propert|[^\n]{1,80} is not a function|"
@@ -57,7 +59,7 @@ def selector_drift(context: Context) -> Claim | None:
         strength,
         "test",
         f"The test looks for {f.locator}, which is nowhere on the page: it was probably renamed or moved.",
-        "Compare the locator with the page as it is now and update it in one place; prefer roles and labels over ids that change.",
+        "Compare the locator with the page as it is now and update it in one place.",
         context.cite_failure(f.locator, f.code, f.headline),
         missing=WITNESS,
     )

@@ -23,15 +23,18 @@ if TYPE_CHECKING:
     from heisenberg.model.correlation import Suspect
 
 _POOL = re.compile(
-    r"pool|couldn'?t get a connection|too many (?:clients|connections)|connection slots", re.I
+    r"pool|couldn'?t get a connection|too many (?:clients|connections)|connection slots",
+    re.IGNORECASE,
 )
-_EXPIRY = re.compile(r"expire|not yet valid|before issued|in the future|skew|stale token", re.I)
+_EXPIRY = re.compile(
+    r"expire|not yet valid|before issued|in the future|skew|stale token", re.IGNORECASE
+)
 _SCHEMA = re.compile(
     r"does not exist|no such (?:table|column)|undefined ?(?:table|column)|unknown column|migration",
-    re.I,
+    re.IGNORECASE,
 )
-_MEMORY = re.compile(r"out of memory|oom|memory", re.I)
-_TIMED_OUT = re.compile(r"time[sd]?[- ]?out|deadline", re.I)
+_MEMORY = re.compile(r"out of memory|oom|memory", re.IGNORECASE)
+_TIMED_OUT = re.compile(r"time[sd]?[- ]?out|deadline", re.IGNORECASE)
 
 _TROUBLE = (SuspectKind.EXCEPTION, SuspectKind.ERROR, SuspectKind.REQUEST, SuspectKind.WARNING)
 
@@ -68,7 +71,8 @@ def outage(context: Context) -> Claim | None:
             Mechanism.DATABASE_CONNECTION,
             cause.score,
             cause.service,
-            f"The database {cause.service} was shut down or restarted during the run{away}{back}, which broke the requests in flight.",
+            f"The database {cause.service} was shut down or restarted during the run{away}{back}; "
+            "requests in flight broke.",
             f"Find out what stopped {cause.service} in mid-run (orchestration, memory, another job) and keep it up; "
             "let its clients reconnect and retry.",
             citations,

@@ -17,15 +17,16 @@ _NUMBER = re.compile(r"-?\d+(?:[.,]\d+)*")
 _LETTERS = re.compile(r"[^\W\d_]{2,}")
 _DATE = re.compile(
     r"\b\d{4}-\d\d-\d\d\b|\b\d{1,2}[/.]\d{1,2}[/.]\d{2,4}\b|\b\d{1,2}:\d\d(?::\d\d)?\b"
-    r"|\b(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)[a-z]* \d{1,2}\b|\b(?:Mon|Tues?|Wed(?:nes)?|Thu(?:rs)?|Fri|Sat(?:ur)?|Sun)day\b"
+    r"|\b(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)[a-z]* \d{1,2}\b|\b(?:Mon|Tue|Tues|Wednes|Thurs|Fri|Satur|Sun)day\b"
 )
 _NOW = re.compile(
-    r"new Date\(|Date\.now|datetime\.(?:now|utcnow|today)|date\.today|time\.time\(|Instant\.now|LocalDate|time\.Now|DateTime\.(?:Utc)?Now|Time\.(?:now|zone)"
+    r"new Date\(|Date\.now|datetime\.(?:now|utcnow|today)|date\.today|time\.time\(|Instant\.now|LocalDate"
+    r"|time\.Now|DateTime\.(?:Utc)?Now|Time\.(?:now|zone)"
 )
 _COUNT = re.compile(
     r"toHaveCount|toHaveLength|\blen\(|\.count\(|\.length\b|\.size\(|hasSize|have_length|assertCount|should\('have\.length"
 )
-_RANDOM = re.compile(r"random|faker|shuffle|\bsample\(|uuid|nonce|choice\(", re.I)
+_RANDOM = re.compile(r"random|faker|shuffle|\bsample\(|uuid|nonce|choice\(", re.IGNORECASE)
 _WORDS = re.compile(r"[\w.$-]+")
 
 
@@ -48,7 +49,7 @@ def wrong_number(context: Context) -> Claim | None:
         strength,
         _component(context),
         f"{_subject(context)} is {f.received} where {f.expected} is right, and nothing failed on the way: it is computed wrong.",
-        "Trace the value from the page or answer back to where it is computed; check the rule that gives it, then the test's number.",
+        "Trace the value from the page or answer back to where it is computed; check the rule, then the test's number.",
         _cite(context),
         missing=_missing(context),
     )
@@ -139,7 +140,8 @@ def wrong_time(context: Context) -> Claim | None:
         Mechanism.CLOCK,
         0.72 if now else 0.55,
         _component(context),
-        f"{_subject(context)} is {f.received} where {f.expected} is right: clock or time zone differ between where it is made and where it is shown.",
+        f"{_subject(context)} is {f.received} where {f.expected} is right: "
+        "clock or time zone differ between where it is made and where it is shown.",
         "Keep times in UTC from end to end, convert only for display, and fix the clock in the test.",
         _cite(context),
         missing=_missing(context),

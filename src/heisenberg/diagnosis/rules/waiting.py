@@ -35,7 +35,8 @@ def fixed_sleep(context: Context) -> Claim | None:
         Mechanism.ASYNC_WAIT,
         0.85 if context.is_flaky else 0.6,
         "test",
-        f"The test sleeps for a fixed time ({sleeps[-1]}) and then looks once; when the product needs a little longer, it sees the state before.",
+        f"The test sleeps for a fixed time ({sleeps[-1]}) and then looks once; "
+        "when the product needs a little longer, it sees the state before.",
         "Replace the sleep by a wait for the state itself (a web-first assertion, or polling until it holds).",
         context.cite_failure(sleeps[-1], f.code, f"eceived: {f.received}", f.headline),
     )
