@@ -5,16 +5,17 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from heisenberg.model.logs import LogRecord
 from heisenberg.readers.logs import levels
 from heisenberg.readers.logs.http_text import bare_path
 from heisenberg.readers.logs.logfmt import pairs
+from heisenberg.readers.logs.records import new_record
 from heisenberg.readers.logs.times import make_forms
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
 
+    from heisenberg.model.logs import LogRecord
     from heisenberg.readers.logs.origin import Origin
     from heisenberg.readers.logs.times import Form
 
@@ -49,7 +50,7 @@ class AccessLine:
         tail = line[found.end() :]
         status = int(found["status"])
         data = pairs(tail) if "=" in tail else {}
-        return LogRecord(
+        return new_record(
             origin.source,
             origin.service,
             offset,

@@ -87,6 +87,30 @@ class Dialect:
             origin = self._origins.get(peeled.stream) or self._learn(peeled.stream)
         return self._read_body(origin, offset, peeled.body, peeled.stream, peeled.when)
 
+    def quick(self, offset: int, line: str) -> LogRecord | None:
+        """Read a line that begins a record with a time, in a log of one writer.
+
+        None says only that `read` is to be asked.
+        """
+        if self._peelers or "\x1b" in line:
+            return None
+        origin = self._origin
+        if self.syntax == "json":
+            record = json_record(origin, offset, line) if line[:1] == "{" else None
+        elif self.syntax == "access":
+            record = self._access.read(origin, offset, line)
+        elif self.syntax == "logfmt":
+            record = logfmt_record(origin, offset, line)
+        elif self.syntax == "text" and self._forms and line[:1] != "{":
+            form = self._forms[0]
+            stamp = form.read(line)
+            if stamp is None:
+                return None
+            return plain_record(origin, offset, line, stamp.when, stamp.end, form)
+        else:
+            return None
+        return record if record is not None and record.timestamp is not None else None
+
     def time(self, line: str) -> datetime | None:
         """Read only the time of a line that begins a record; None when it tells none."""
         if "\x1b" in line:
@@ -132,7 +156,6 @@ class Dialect:
             return Reading(stream, body, record)
         for form in self._forms:
             if stamp := form.read(body):
-                late = form.is_late
                 if self.syntax == "postgres" and (
                     entry := postgres_entry(
                         origin, offset, body, when or stamp.when, body[stamp.end :]
@@ -142,9 +165,7 @@ class Dialect:
                         entry.pid or stream, body, None if entry.more else entry.record,
                         when=entry.record.timestamp,
                     )  # fmt: skip
-                record = plain_record(
-                    origin, offset, body, when or stamp.when, stamp.end, late=late
-                )
+                record = plain_record(origin, offset, body, when or stamp.when, stamp.end, form)
                 return Reading(stream, body, record)
         service = origin.service if origin is not self._origin else ""
         if not self.is_timed_inside:

@@ -74,8 +74,24 @@ class Grouper:
             lines: (offset, text) in file order.
             until: Stop at the first record whose time is later; all that came before is yielded.
         """
-        queue = self._queue
+        queue, quick = self._queue, self._dialect.quick
+        last: LogRecord | None = None
         for offset, line in lines:
+            record = quick(offset, line)
+            if record is not None:
+                # It is whole unless the next line continues it, so it needs no draft yet.
+                if last is not None:
+                    yield last
+                while queue:
+                    yield self._pop()
+                last = record
+                if until is not None and record.timestamp is not None and record.timestamp > until:
+                    return
+                continue
+            if last is not None:
+                self._when = last.timestamp
+                self._push("", last)
+                last = None
             reading = self._dialect.read(offset, line)
             record = self._begin(reading, offset)
             if record is None:
@@ -87,9 +103,11 @@ class Grouper:
                 self._when = record.timestamp
                 if until is not None and record.timestamp > until:
                     break
-            self._push(reading, record)
+            self._push(reading.stream, record)
             while queue[0].closed or len(queue) > MAX_OPEN:
                 yield self._pop()
+        if last is not None:
+            yield last
         while queue:
             yield self._pop()
 
@@ -109,8 +127,7 @@ class Grouper:
             self.dropped_lines += 1
         return None
 
-    def _push(self, reading: Reading, record: LogRecord) -> None:
-        stream = reading.stream
+    def _push(self, stream: str, record: LogRecord) -> None:
         if before := self._open.get(stream):
             before.closed = True
         draft = _Draft(stream, record, None)

@@ -32,6 +32,15 @@ class Request(NamedTuple):
     status: int | None
     duration_ms: float | None
 
+    def completed(self, other: Request) -> Request:
+        """This request with what it lacks taken from another account of it."""
+        return Request(
+            self.method or other.method,
+            self.path or other.path,
+            other.status if self.status is None else self.status,
+            other.duration_ms if self.duration_ms is None else self.duration_ms,
+        )
+
 
 def find_request(text: str) -> Request | None:
     """Find method, path, status and duration in a message; None when it names no request."""

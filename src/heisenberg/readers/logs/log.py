@@ -130,11 +130,11 @@ class Log:
         """Yield every record, whatever its time or lack of one, in bounded memory."""
         yield from self._group(0, None, None)
 
-    def head(self, count: int) -> list[LogRecord]:
-        """The first records."""
+    def head(self, n: int) -> list[LogRecord]:
+        """The first `n` records."""
         found: list[LogRecord] = []
         for record in self.records():
-            if len(found) >= count:
+            if len(found) >= n:
                 break
             found.append(record)
         return found

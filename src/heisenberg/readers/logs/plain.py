@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
-from heisenberg.model.logs import Level, LogRecord
+from heisenberg.model.logs import Level
 from heisenberg.readers.logs import levels
-from heisenberg.readers.logs.http_text import find_request
+from heisenberg.readers.logs.http_text import bare_path, find_request
+from heisenberg.readers.logs.levels import from_status
 from heisenberg.readers.logs.logfmt import pairs
+from heisenberg.readers.logs.records import new_record
 from heisenberg.readers.logs.roles import ROLES, Slot
+from heisenberg.readers.logs.structured import read_duration, read_status
 
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from heisenberg.model.logs import LogRecord
     from heisenberg.readers.logs.origin import Origin
+    from heisenberg.readers.logs.times import Form
 
 _LOGGER = re.compile(
     r"\s*(?:\d+ )?(?:-+ )?(?:\[[^\]]{0,80}\][ :]*)*"
@@ -28,6 +33,7 @@ _SYSLOG = re.compile(r"\s*(?P<host>[\w.-]+) (?P<program>[\w./-]+)(?:\[\d+\])?(?:
 _SYSLOG_NEW = re.compile(
     r"\s+(?P<host>\S+) (?P<program>\S+) \S+ \S+ (?:-|(?:\[(?:[^\]\\]|\\.)*\])+) ?(?:\ufeff)?"
 )
+_SEPARATORS = re.compile(r"[ \t|:]*(?:-+[ \t|]+)?")
 _MARKS = (
     (re.compile(r"##\[error\]|::error\b|\bnpm ERR! |\bUncaught |Unhandled exception"), Level.ERROR),
     (re.compile(r"##\[warning\]|::warning\b|npm WARN "), Level.WARNING),
@@ -41,14 +47,22 @@ HEADED = re.compile(
 """A line that begins with its level, as Python's basicConfig and uvicorn print it."""
 
 
-def plain_record(  # noqa: PLR0913 -- what one line is
+class _Head(NamedTuple):
+    """What stands between a line's time and its message."""
+
+    level: Level
+    fields: tuple[tuple[str, str], ...]
+    length: int
+    """Of the text after the time, up to the message."""
+
+
+def plain_record(  # noqa: PLR0913, PLR0917 -- what one line is
     origin: Origin,
     offset: int,
     line: str,
     when: datetime | None,
     end: int,
-    *,
-    late: bool = False,
+    form: Form | None = None,
 ) -> LogRecord:
     """Read a line of text.
 
@@ -58,31 +72,39 @@ def plain_record(  # noqa: PLR0913 -- what one line is
         line: All of it.
         when: Its time.
         end: Where the time ends in it; 0 when it has none.
-        late: Whether other words stand before the time.
+        form: How the time is written; None when it has none.
     """
     rest = line[end:] if end else line
-    level, message, fields = _head(line, rest, end=end, late=late)
+    mark = rest.find(": ", 0, MAX_HEAD_CHARS) + 2
+    head = _HEADS.get(rest[:mark]) if form and form.tells_no_level else None
+    if head is None:
+        head = _read_head(line, rest, end, form)
+        if head.length == mark and len(_HEADS) < KNOWN_HEADS:
+            _HEADS[rest[:mark]] = head
+    level = head.level
+    message = rest[head.length :].strip(" \t")
+    fields = dict(head.fields)
     method, path, status, duration_ms, request_id = "", "", None, None, ""
-    if "/" in message or " in " in message:
-        request = find_request(message)
-        if request:
-            method, path, status, duration_ms = request
+    if ("/" in message or message[:10] == "Completed ") and (request := find_request(message)):
+        method, path, status, duration_ms = request
     if "=" in message:
         for key, value in pairs(message).items():
             slot = ROLES[key].slot
             if slot is Slot.REQUEST_ID and not request_id:
                 request_id = "" if value == "-" else value
-            elif slot is Slot.STATUS and status is None and len(value) == 3 and value.isdecimal():  # noqa: PLR2004 -- HTTP
-                status = int(value)
+            elif slot is Slot.STATUS and status is None:
+                status = read_status(value)
             elif slot is Slot.METHOD and not method:
                 method = value.upper()
             elif slot is Slot.PATH and not path and value[:1] == "/":
-                path = value.partition("?")[0]
+                path = bare_path(value)
+            elif slot is Slot.DURATION and duration_ms is None:
+                duration_ms = read_duration(value, ROLES[key].scale)
             else:
                 fields[key] = value
-    if level is Level.UNKNOWN and status is not None:
-        level = levels.from_status(status)
-    return LogRecord(
+    if level is Level.UNKNOWN:
+        level = _marked(message) or (Level.UNKNOWN if status is None else from_status(status))
+    return new_record(
         origin.source,
         origin.service,
         offset,
@@ -100,40 +122,58 @@ def plain_record(  # noqa: PLR0913 -- what one line is
     )
 
 
-def _head(line: str, rest: str, *, end: int, late: bool) -> tuple[Level, str, dict[str, str]]:
-    fields: dict[str, str] = {}
-    level = Level.UNKNOWN
+MAX_HEAD_CHARS = 120
+
+KNOWN_HEADS = 1000
+"""Heads remembered at most: some hold a thread's or a request's id."""
+
+_HEADS: dict[str, _Head] = {}
+"""Head as written, up to its colon, to what it says; a log repeats the same few."""
+
+
+def _read_head(line: str, rest: str, end: int, form: Form | None) -> _Head:
     if line[:1] == "<" and (prefixed := _PREFIXED.match(line)):
-        level = levels.from_priority(int(prefixed[1]))
-        if new := _SYSLOG_NEW.match(rest):
-            fields.update(host=new["host"], program=new["program"])
-            return level, rest[new.end() :].strip(), fields
-    if end and (program := _SYSLOG.match(rest)) and not levels.BY_NAME.get(program["host"].lower()):
-        fields.update(host=program["host"], program=program["program"])
-        rest = rest[program.end() :]
-    if end and line[0].isdigit() and (redis := _REDIS.match(line)):
-        return _REDIS_LEVELS[redis["mark"]], line[redis.end() :].strip(), fields
+        return _syslog_head(rest, levels.from_priority(int(prefixed[1])))
+    if form is not None and form.name == "syslog":
+        return _syslog_head(rest, Level.UNKNOWN)
+    if end and (redis := _REDIS.match(line)):
+        return _Head(_REDIS_LEVELS[redis["mark"]], (), redis.end() - end)
+    if form is not None and form.name == "klog":
+        close = rest.find("] ")
+        return _Head(levels.BY_NAME[line[0].lower()], (), max(close + 2, 0))
     if found := levels.UPPER.match(rest):
-        level = levels.BY_NAME[found[1].lower()]
-        rest = rest[found.end() :]
-        if name := _LOGGER.match(rest):
-            if name["name"]:
-                fields["logger"] = name["name"]
-                rest = rest[name.end() :]
-            elif rest[name.start() : name.end()].strip():
-                rest = rest[name.end() :]
-    elif found := levels.LOWER.match(rest):
-        word = found["bracketed"] or found["colon"] or found["dashed"] or found["first"]
-        level = levels.BY_NAME.get(word.lower(), Level.UNKNOWN)
-        rest = rest[found.end() :]
-    elif end and line[0] in "IWEFD" and line[1:2].isdigit():
-        level = levels.BY_NAME[line[0].lower()]
-        rest = rest.partition("] ")[2] or rest
-    elif late and (found := levels.UPPER.match(line, 0, end) or levels.LOWER.match(line, 0, end)):
-        level = levels.BY_NAME.get(next(filter(None, found.groups())).lower(), Level.UNKNOWN)
+        length = found.end()
+        name = _LOGGER.match(rest, length)
+        if name is None:
+            return _Head(levels.BY_NAME[found[1].lower()], (), length)
+        fields = (("logger", name["name"]),) if name["name"] else ()
+        return _Head(levels.BY_NAME[found[1].lower()], fields, _message_start(rest, name.end()))
+    if found := levels.LOWER.match(rest):
+        word = next(filter(None, found.groups()))
+        return _Head(levels.BY_NAME[word.lower()], (), _message_start(rest, found.end()))
+    level = Level.UNKNOWN
+    if form is not None and form.is_late:
+        before = levels.UPPER.match(line, 0, end) or levels.LOWER.match(line, 0, end)
+        if before:
+            level = levels.BY_NAME[next(filter(None, before.groups())).lower()]
+    return _Head(level, (), _message_start(rest, 0))
+
+
+def _syslog_head(rest: str, level: Level) -> _Head:
+    found = _SYSLOG_NEW.match(rest) or _SYSLOG.match(rest)
+    length = found.end() if found else 0
+    fields = (("host", found["host"]), ("program", found["program"])) if found else ()
     if level is Level.UNKNOWN:
-        level = _marked(rest)
-    return level, rest.lstrip(" -:|\t").rstrip(), fields
+        told = levels.UPPER.match(rest, length) or levels.LOWER.match(rest, length)
+        if told:
+            level = levels.BY_NAME[next(filter(None, told.groups())).lower()]
+            length = told.end()
+    return _Head(level, fields, _message_start(rest, length))
+
+
+def _message_start(rest: str, begin: int) -> int:
+    found = _SEPARATORS.match(rest, begin)
+    return found.end() if found else begin
 
 
 def _marked(rest: str) -> Level:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, NamedTuple
 
-from heisenberg.model.logs import Level, LogRecord
+from heisenberg.model.logs import Level
+from heisenberg.readers.logs.records import new_record
 
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from heisenberg.model.logs import LogRecord
     from heisenberg.readers.logs.origin import Origin
 
 _LINE = re.compile(
@@ -64,7 +66,7 @@ def postgres_entry(
     if who := _WHO.search(prefix):
         fields["user"], fields["database"] = who[1], who[2]
     duration = _DURATION.match(body) if tag == "LOG" else None
-    record = LogRecord(
+    record = new_record(
         origin.source,
         origin.service,
         offset,

@@ -4,23 +4,29 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import msgspec
 
-from heisenberg.model.logs import Level, LogRecord
+from heisenberg.model.logs import Level
 from heisenberg.readers.logs import levels, times
-from heisenberg.readers.logs.http_text import bare_path, find_request
+from heisenberg.readers.logs.http_text import Request, bare_path, find_request
+from heisenberg.readers.logs.records import new_record
 from heisenberg.readers.logs.roles import ROLES, Slot
 from heisenberg.readers.logs.traces import find_trace
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from datetime import datetime
 
+    from heisenberg.model.logs import LogRecord
     from heisenberg.readers.logs.origin import Origin
 
 MAX_DEPTH = 4
 """Nested deeper than this is kept as JSON text."""
+
+KNOWN_SHAPES = 1000
+"""Plans kept at most: a log may have ids for keys."""
 
 _UNITS = {"ns": 1e-6, "us": 1e-3, "µs": 1e-3, "ms": 1.0, "s": 1e3, "sec": 1e3, "m": 6e4, "h": 3.6e6}
 _AMOUNT = re.compile(r"(\d+(?:\.\d+)?)\s*(ns|us|µs|ms|sec|s|m|h)")
@@ -47,79 +53,193 @@ def structured_record(
     Returns:
         The record; None when the pairs hold neither a time, nor a level, nor a message.
     """
-    slots: list[object] = [None] * 10
-    ranks = [1000] * 10
+    shape = tuple(data)
+    plan = _PLANS.get(shape)
+    if plan is None:
+        plan = Plan(shape)
+        if len(_PLANS) < KNOWN_SHAPES:
+            _PLANS[shape] = plan
+    return plan.read(origin, offset, text, data, outer) or _read_any(
+        origin, offset, text, data, outer
+    )
+
+
+class Plan:
+    """Which key of a flat object of one shape fills which slot: worked out once a shape."""
+
+    def __init__(self, shape: tuple[str, ...]) -> None:
+        best: dict[Slot, tuple[int, str, float]] = {}
+        for key in shape:
+            slot, rank, scale = ROLES[key]
+            if slot is not Slot.EXTRA and (slot not in best or rank < best[slot][0]):
+                best[slot] = (rank, key, scale)
+        # No key is None, so that a slot without one reads as absent.
+        keys = [best[slot][1] if slot in best else None for slot in Slot]
+        (
+            self._time, self._level, self._message, self._exception, self._request_id,
+            self._method, self._path, self._status, self._duration, request_line, _,
+        ) = keys  # fmt: skip
+        self._level_rank = best[Slot.LEVEL][0] if Slot.LEVEL in best else 0
+        self._scale = best[Slot.DURATION][2] if Slot.DURATION in best else 0.0
+        self._extras = [key for key in shape if key not in keys]
+        self._is_usable = bool(self._time and self._message) and request_line is None
+
+    def read(
+        self,
+        origin: Origin,
+        offset: int,
+        text: str,
+        data: Mapping[str, object],
+        outer: datetime | None,
+    ) -> LogRecord | None:
+        """Read an object of this shape; None when a value is not what its key promises."""
+        if not self._is_usable:
+            return None
+        get = cast("Callable[[str | None], Any]", data.get)
+        message, method, path, status = (
+            get(self._message), get(self._method), get(self._path), get(self._status)
+        )  # fmt: skip
+        if (
+            not (type(message) is str and message)
+            or "\n" in message
+            or not (method is None or (type(method) is str and method.isupper()))
+            or not (path is None or (type(path) is str and path[:1] == "/"))
+            or not (status is None or (type(status) is int and 100 <= status <= 599))  # noqa: PLR2004 -- HTTP
+        ):
+            return None
+        fields: dict[str, str] = {}
+        for key in self._extras:
+            value = data[key]
+            if type(value) is str:
+                fields[key] = value
+            elif type(value) is dict:
+                return None
+            elif value is not None:
+                fields[key] = as_text(value)
+        raw = get(self._time)
+        when = outer or (times.from_text(raw) if type(raw) is str else read_time(raw))
+        if when is None or (method is None and ("T /" in message or "E /" in message)):
+            return None
+        raw = get(self._exception)
+        trace = "" if raw is None else exception_text(raw)
+        raw = get(self._level)
+        level = levels.BY_NAME.get(raw) if type(raw) is str else None
+        if level is None:
+            level = _level(raw, self._level_rank) or _inferred(trace, status)
+        duration = get(self._duration)
+        identity = get(self._request_id)
+        return new_record(
+            origin.source,
+            origin.service,
+            offset,
+            when,
+            level,
+            message,
+            text,
+            trace,
+            method or "",
+            bare_path(path) if path else "",
+            status,
+            None if duration is None else read_duration(duration, self._scale),
+            "" if identity is None else _identity(identity),
+            fields,
+        )
+
+
+_PLANS: dict[tuple[str, ...], Plan] = {}
+
+
+class _Candidate(NamedTuple):
+    """A value that may fill a slot."""
+
+    rank: int
+    key: str
+    value: object
+    scale: float
+
+
+def _read_any(
+    origin: Origin,
+    offset: int,
+    text: str,
+    data: Mapping[str, object],
+    outer: datetime | None,
+) -> LogRecord | None:
+    """Read an object of any shape: nested, or with values that are not what they should be."""
     fields: dict[str, str] = {}
-    scale = _sort(data, "", slots, ranks, fields, 0)
+    candidates: dict[Slot, list[_Candidate]] = {}
+    _collect(data, "", candidates, fields, 0)
+    slots: list[object] = [None] * len(Slot)
+    ranks = [0] * len(Slot)
+    scale = 0.0
+    for slot, found in candidates.items():
+        found.sort(key=lambda candidate: candidate.rank)
+        slots[slot], ranks[slot] = found[0].value, found[0].rank
+        scale = found[0].scale if slot is Slot.DURATION else scale
+        for loser in found[1:]:
+            fields[loser.key] = as_text(loser.value)
     when = outer or read_time(slots[Slot.TIME])
     level = _level(slots[Slot.LEVEL], ranks[Slot.LEVEL])
     body = slots[Slot.MESSAGE]
     if when is None and body is None and level is Level.UNKNOWN:
         return None
-    message = body if isinstance(body, str) else "" if body is None else as_text(body)
+    message = "" if body is None else as_text(body)
     exception = slots[Slot.EXCEPTION]
     trace = "" if exception is None else exception_text(exception)
     if "\n" in message:
         trace = trace or find_trace(message, message.partition("\n")[0])
         message = message.lstrip().partition("\n")[0]
     _drop_foreign_url(slots, fields)
-    method, path, status = _request(slots)
-    duration = slots[Slot.DURATION]
-    duration_ms = None if duration is None else read_duration(duration, scale)
-    if not method and message and (request := find_request(message)):
-        method, path = request.method, path or request.path
-        status = request.status if status is None else status
-        duration_ms = request.duration_ms if duration_ms is None else duration_ms
+    request = _request(slots, scale)
+    if not request.method and (said := find_request(message)):
+        request = request.completed(said)
     if level is Level.UNKNOWN:
-        level = _inferred(trace, status)
-    request_id = slots[Slot.REQUEST_ID]
-    identity = "" if request_id is None else as_text(request_id)
-    return LogRecord(
+        level = _inferred(trace, request.status)
+    if not message and request.method:
+        message = f"{request.method} {request.path} {request.status or ''}".strip()
+    identity = slots[Slot.REQUEST_ID]
+    return new_record(
         origin.source,
         origin.service,
         offset,
         when,
         level,
-        message or (f"{method} {path} {status or ''}".strip() if method else ""),
+        message,
         text,
         trace,
-        method,
-        path,
-        status,
-        duration_ms,
-        "" if identity in _NO_ID else identity,
+        *request,
+        "" if identity is None else _identity(identity),
         fields,
     )
 
 
-def _sort(
+def _collect(
     data: Mapping[str, object],
     prefix: str,
-    slots: list[object],
-    ranks: list[int],
+    candidates: dict[Slot, list[_Candidate]],
     fields: dict[str, str],
     depth: int,
-) -> float:
-    scale = 0.0
+) -> None:
     for name, value in data.items():
-        key = f"{prefix}{name}" if prefix else name
-        slot, rank, unit = ROLES[key]
-        if isinstance(value, Mapping) and depth < MAX_DEPTH and not _keeps_whole(slot, value):
-            if name.lower() in _EXCEPTIONS and slots[Slot.EXCEPTION] is None:
-                slots[Slot.EXCEPTION], ranks[Slot.EXCEPTION] = value, rank
+        if value is None:
+            continue
+        key = f"{prefix}{name}"
+        slot, rank, scale = ROLES[key]
+        rank += depth * 100
+        if isinstance(value, dict) and depth < MAX_DEPTH and not _keeps_whole(slot, value):
+            if name.lower() in _EXCEPTIONS:
+                candidates.setdefault(Slot.EXCEPTION, []).append(_Candidate(rank, key, value, 0.0))
             else:
-                scale = _sort(value, f"{key}.", slots, ranks, fields, depth + 1) or scale
-        elif slot is Slot.EXTRA or value is None or not _fits(slot, value):
-            if value is not None:
-                fields[key] = value if isinstance(value, str) else as_text(value)
+                _collect(value, f"{key}.", candidates, fields, depth + 1)
+        elif slot is Slot.EXTRA or not _fits(slot, value):
+            fields[key] = as_text(value)
         else:
-            rank += depth * 100
-            if slots[slot] is None or rank < ranks[slot]:
-                slots[slot], ranks[slot] = value, rank
-                scale = unit or scale
-            elif slot is Slot.MESSAGE or slot is Slot.REQUEST_ID:
-                fields[key] = as_text(value)
-    return scale
+            candidates.setdefault(slot, []).append(_Candidate(rank, key, value, scale))
+
+
+def _identity(value: object) -> str:
+    text = value if isinstance(value, str) else as_text(value)
+    return "" if text in _NO_ID else text
 
 
 def _keeps_whole(slot: Slot, value: Mapping[str, object]) -> bool:
@@ -132,7 +252,7 @@ def _fits(slot: Slot, value: object) -> bool:
     if slot is Slot.PATH:
         return isinstance(value, str) and (value[:1] == "/" or "://" in value[:8])
     if slot is Slot.METHOD:
-        return isinstance(value, str) and value.isalpha() and len(value) <= 7  # noqa: PLR2004 -- OPTIONS
+        return isinstance(value, str) and value.isalpha() and len(value) <= len("OPTIONS")
     if slot is Slot.REQUEST_LINE:
         return isinstance(value, str) and " /" in value
     if slot is Slot.EXCEPTION:
@@ -142,16 +262,16 @@ def _fits(slot: Slot, value: object) -> bool:
     return not (slot is Slot.MESSAGE and value == "")
 
 
-def _request(slots: list[object]) -> tuple[str, str, int | None]:
+def _request(slots: list[object], scale: float) -> Request:
     method, target, status = slots[Slot.METHOD], slots[Slot.PATH], slots[Slot.STATUS]
-    line = slots[Slot.REQUEST_LINE]
+    line, duration = slots[Slot.REQUEST_LINE], slots[Slot.DURATION]
     if isinstance(line, str) and not (method and target):
-        parts = line.split(" ")
-        method, target = parts[0], parts[1]
-    return (
+        method, target = line.split(" ")[:2]
+    return Request(
         method.upper() if isinstance(method, str) else "",
         bare_path(target) if isinstance(target, str) else "",
         None if status is None else read_status(status),
+        None if duration is None else read_duration(duration, scale),
     )
 
 

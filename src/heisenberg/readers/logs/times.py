@@ -57,6 +57,7 @@ class Form:
     def __init__(self, name: str, pattern: str, *, late: bool, clock: datetime) -> None:
         self.name = f"{name}-late" if late else name
         self.is_late = late
+        self.tells_no_level = not late and name not in {"klog", "day-month", "syslog"}
         self.saw_zone = False
         self.saw_no_zone = False
         self._clock = clock
