@@ -74,6 +74,10 @@ def run(arguments: list[str]) -> int:
     except OSError as error:
         where = f"{os.fsdecode(error.filename)}: " if error.filename else ""
         return _fail(f"{where}{error.strerror or error}")
+    except MemoryError:
+        return _fail("out of memory")
+    except RecursionError:
+        return _fail("the input is nested too deeply")
     except (KeyboardInterrupt, typer.Abort):
         return INTERRUPTED
     return code if isinstance(code, int) else 0
