@@ -20,7 +20,7 @@ from heisenberg.analysis.happenings import LONGEST_MS, Happening, join, observe
 from heisenberg.analysis.normalize import normalize
 from heisenberg.analysis.outages import find_outages
 from heisenberg.analysis.trouble import INFRASTRUCTURE, name_trouble
-from heisenberg.analysis.windows import Span, Window, run_span, subtract, window
+from heisenberg.analysis.windows import Span, Window, merge, run_span, subtract, window
 from heisenberg.model.correlation import Correlation, FailedTest, Suspect, SuspectKind
 from heisenberg.model.diagnosis import Mechanism, Symptom
 from heisenberg.model.failure import Failure
@@ -100,12 +100,13 @@ def correlate(
         tests = tuple(_speaking(t, facts, {}) for t in bad)
         return Correlation(tests, services=services, has_times=False)
     offsets = estimate_offsets(logs, whole)
-    seen = observe(logs, offsets, whole, progress)
     failing = [
         _Failing(t, a, facts[id(a)], window(a, facts[id(a)], whole))
         for t in bad
         for a in t.bad_attempts
     ]
+    spans = merge(f.window.span for f in failing)
+    seen = observe(logs, offsets, whole, spans, progress)
     clean = subtract(
         (
             w.span
@@ -113,7 +114,7 @@ def correlate(
             for a in t.attempts
             if t.is_fine(a) and (w := window(a, None, whole)).is_exact
         ),
-        (f.window.span for f in failing),
+        spans,
     )
     happenings = join(seen.unusual)
     outages = find_outages(seen, whole)

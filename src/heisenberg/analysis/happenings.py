@@ -28,10 +28,12 @@ SLOW_MS = 1000.0
 """A request that takes this long is worth a look."""
 LONGEST_MS = 60_000.0
 """A longer duration is a stream or a clock gone wrong."""
-MAX_PER_TEMPLATE = 400
-"""Records kept of one kind in one log."""
-MAX_KEPT = 40_000
+MAX_PER_SECOND = 4
+"""Records kept of one kind in one second: more of the same say no more."""
+MAX_KEPT = 60_000
 """Records kept in all."""
+MAX_LIFECYCLE = 400
+"""Starts and stops kept of one kind."""
 SAME_MOMENT = timedelta(milliseconds=150)
 """One service logs an exception and the request that it broke within this time."""
 ACCESS_RESOLUTION = timedelta(seconds=1)
@@ -124,6 +126,7 @@ def observe(
     logs: Sequence[LogSource],
     offsets: Mapping[str, ClockOffset],
     run: Span,
+    failing: Sequence[Span],
     progress: Callable[[str], None] = lambda _: None,
 ) -> Observations:
     """Read every log where the run looked.
@@ -132,10 +135,12 @@ def observe(
         logs: All logs of the run.
         offsets: Of the logs whose clock is off.
         run: The run's span on the report's clock.
+        failing: Spans of failing attempts, sorted and disjoint: only what reaches into them is
+            kept, the rest is counted.
         progress: Told of each log before it is read.
     """
     seen = Observations()
-    kept: dict[str, int] = defaultdict(int)
+    keep = _Keeper(seen, failing)
     for log in logs:
         progress(f"reading {log.source}")
         offset = offsets[log.source].offset if log.source in offsets else timedelta()
@@ -149,11 +154,11 @@ def observe(
             activity.times.append(time.timestamp())
             activity.answers += record.status is not None and bool(record.request_id)
             if _is_unusual(record):
-                _keep(seen, kept, Sighting(record, time, template(record)))
+                keep.unusual(Sighting(record, time, template(record)))
             elif _LIFECYCLE.search(record.message) or (
                 banner and len(record.message) < 300 and _template(record) in banner  # noqa: PLR2004 (a banner line is short)
             ):
-                _keep_lifecycle(seen, kept, Sighting(record, time, _template(record)))
+                keep.lifecycle(Sighting(record, time, _template(record)))
     seen.unusual.sort(key=lambda s: s.time)
     seen.lifecycle.sort(key=lambda s: s.time)
     for source, times in seen.times.items():
@@ -186,23 +191,43 @@ def _template(record: LogRecord) -> str:
     return f"{record.service}: {normalize(record.message[:400])}"
 
 
-def _keep(seen: Observations, kept: dict[str, int], sighting: Sighting) -> None:
-    times = seen.times.get(sighting.template)
-    if times is None:
-        times = seen.times[sighting.template] = array("d")
-    times.append(sighting.time.timestamp())
-    kept[sighting.template] += 1
-    if kept[sighting.template] <= MAX_PER_TEMPLATE and len(seen.unusual) < MAX_KEPT:
-        seen.unusual.append(sighting)
-    if sighting.record.level >= Level.WARNING and _LIFECYCLE.search(sighting.record.message):
-        _keep_lifecycle(seen, kept, sighting)
+class _Keeper:
+    """Keeps records within bounds; counts all."""
 
+    def __init__(self, seen: Observations, failing: Sequence[Span]) -> None:
+        self._seen = seen
+        self._starts = [span.start for span in failing]
+        self._ends = [span.end for span in failing]
+        self._kept: dict[tuple[str, int], int] = defaultdict(int)
 
-def _keep_lifecycle(seen: Observations, kept: dict[str, int], sighting: Sighting) -> None:
-    key = f"lifecycle {sighting.template}"
-    kept[key] += 1
-    if kept[key] <= MAX_PER_TEMPLATE:
-        seen.lifecycle.append(sighting)
+    def unusual(self, sighting: Sighting) -> None:
+        """Count the record, and keep it when a failing attempt may be concerned."""
+        seen = self._seen
+        times = seen.times.get(sighting.template)
+        if times is None:
+            times = seen.times[sighting.template] = array("d")
+        seconds = sighting.time.timestamp()
+        times.append(seconds)
+        if self._concerns(sighting) and len(seen.unusual) < MAX_KEPT:
+            key = (sighting.template, int(seconds))
+            self._kept[key] += 1
+            if self._kept[key] <= MAX_PER_SECOND:
+                seen.unusual.append(sighting)
+        if sighting.record.level >= Level.WARNING and _LIFECYCLE.search(sighting.record.message):
+            self.lifecycle(sighting)
+
+    def lifecycle(self, sighting: Sighting) -> None:
+        """Keep a start or a stop."""
+        key = (f"lifecycle {sighting.template}", 0)
+        self._kept[key] += 1
+        if self._kept[key] <= MAX_LIFECYCLE:
+            self._seen.lifecycle.append(sighting)
+
+    def _concerns(self, sighting: Sighting) -> bool:
+        index = bisect_right(self._starts, sighting.time) - 1
+        return (index >= 0 and self._ends[index] >= sighting.began) or (
+            index + 1 < len(self._starts) and self._starts[index + 1] <= sighting.time
+        )
 
 
 def join(unusual: Sequence[Sighting]) -> list[Happening]:
