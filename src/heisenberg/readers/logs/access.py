@@ -19,12 +19,13 @@ if TYPE_CHECKING:
     from heisenberg.readers.logs.origin import Origin
     from heisenberg.readers.logs.times import Form
 
-_LINE = re.compile(
-    r"(?P<host>\S+) (?:(?P<client>\S+) )??(?P<ident>\S+) (?P<user>\S+(?: \S+)??) "
-    r"\[(?P<time>[^\]]{17,40})\] "
-    r'"(?P<request>(?:(?P<method>[A-Z]{3,12}) (?P<target>[^"\\ ]*(?:\\.[^"\\ ]*)*)[^"]*|[^"]*))" '
-    r"(?P<status>\d{3})(?: (?P<size>\d+|-))?"
+_REQUEST = re.compile(
+    r'\] "(?P<request>(?:(?P<method>[A-Z]{3,12}) (?P<target>[^" ]*)[^"\\]*(?:\\.[^"\\]*)*'
+    r'|[^"\\]*(?:\\.[^"\\]*)*))" (?P<status>[1-5]\d\d)(?: (?P<size>\d+|-))?(?=\s|$)'
 )
+MAX_HEAD_CHARS = 300
+"""Host, identity and user are shorter."""
+
 _TIMING = ("rt", "request_time", "rt_ms", "request_time_ms", "duration", "duration_ms", "time")
 _TAIL_NUMBER = re.compile(r"(?:^|\s)(\d+\.\d{1,9})(?:\s|$)")
 _REQUEST_IDS = ("request_id", "req_id", "requestid", "rid", "trace_id", "x_request_id")
@@ -34,18 +35,26 @@ class AccessLine:
     """Reads lines of one access log."""
 
     def __init__(self, clock: datetime) -> None:
-        wanted = ("day-month", "iso", "slashes")
-        self.forms: Sequence[Form] = [f for f in make_forms(clock) if f.name in wanted]
+        forms = {form.name: form for form in make_forms(clock)}
+        self.forms: Sequence[Form] = [forms[name] for name in ("day-month", "iso", "slashes")]
+
+    def time(self, line: str) -> datetime | None:
+        """Read only the time of a line; None when it is no access log's."""
+        begin = line.find(" [", 0, MAX_HEAD_CHARS)
+        if begin < 0:
+            return None
+        text = line[begin + 2 : begin + 40]
+        return next((s.when for f in self.forms if (s := f.read(text))), None)
 
     def read(
         self, origin: Origin, offset: int, line: str, outer: datetime | None = None
     ) -> LogRecord | None:
         """Read a line; None when it is no access log's."""
-        found = _LINE.match(line)
-        if found is None:
-            return None
-        stamp = next((s for f in self.forms if (s := f.read(found["time"]))), None)
-        if stamp is None and outer is None:
+        begin = line.find(" [", 0, MAX_HEAD_CHARS)
+        end = line.find("]", begin, begin + 48) if begin > 0 else -1
+        found = _REQUEST.match(line, end) if end > 0 else None
+        when = outer or (self.time(line) if found else None)
+        if found is None or when is None:
             return None
         tail = line[found.end() :]
         status = int(found["status"])
@@ -54,7 +63,7 @@ class AccessLine:
             origin.source,
             origin.service,
             offset,
-            outer or (stamp.when if stamp else None),
+            when,
             levels.from_status(status),
             line[found.start("request") - 1 : found.end()],
             line,
@@ -64,7 +73,7 @@ class AccessLine:
             status,
             _duration_ms(data, tail),
             next((data[k] for k in _REQUEST_IDS if k in data and data[k] != "-"), ""),
-            {**data, "client": found["host"]},
+            {**data, "client": line.partition(" ")[0]},
         )
 
 

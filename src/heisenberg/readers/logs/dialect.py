@@ -6,7 +6,7 @@ from collections import Counter
 from typing import TYPE_CHECKING, NamedTuple
 
 from heisenberg.readers.logs.access import AccessLine
-from heisenberg.readers.logs.envelope import PEELERS, Peeled, find_envelope
+from heisenberg.readers.logs.envelope import PEELERS, Peeled, find_envelope, strip_sections
 from heisenberg.readers.logs.json_lines import TimeKey, decode_object, json_record, time_key
 from heisenberg.readers.logs.logfmt import logfmt_record, pairs
 from heisenberg.readers.logs.origin import Origin, replica_of
@@ -15,7 +15,6 @@ from heisenberg.readers.logs.postgres import postgres_entry
 from heisenberg.readers.logs.roles import ROLES, Slot
 from heisenberg.readers.logs.structured import read_time
 from heisenberg.readers.logs.times import has_zone, make_forms
-from heisenberg.readers.logs.traces import UNCAUGHT
 from heisenberg.text import strip_escapes
 
 if TYPE_CHECKING:
@@ -78,7 +77,7 @@ class Dialect:
     def read(self, offset: int, line: str) -> Reading:
         """Read one line."""
         if "\x1b" in line:
-            line = strip_escapes(line)
+            line = strip_sections(strip_escapes(line))
         if not self._peelers:
             return self._read_body(self._origin, offset, line, "", None)
         peeled = self._peel(line)
@@ -170,7 +169,7 @@ class Dialect:
         service = origin.service if origin is not self._origin else ""
         if not self.is_timed_inside:
             return Reading(stream, body, None, by_shape=True, when=when, service=service)
-        if HEADED.match(body) or (self.syntax != "text" and UNCAUGHT.match(body)):
+        if HEADED.match(body):
             return Reading(stream, body, plain_record(origin, offset, body, when, 0))
         return Reading(stream, body, None, when=when, service=service)
 
@@ -178,8 +177,10 @@ class Dialect:
         if body[:1] == "{":
             if self._key and (when := self._key.read(body)):
                 return when
-            data = decode_object(body)
-            return None if data is None else _time_of(data)
+            record = json_record(self._origin, 0, body)
+            return None if record is None else record.timestamp
+        if self.syntax == "access" and (when := self._access.time(body)):
+            return when
         if self.syntax == "logfmt" and (when := _time_of(pairs(body[:1000]))):
             return when
         for form in self._forms:

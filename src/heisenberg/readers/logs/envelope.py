@@ -64,9 +64,12 @@ def peel_stamped(line: str) -> Peeled | None:
     body = found["body"] or ""
     if body[:1].isdigit() and _GITLAB_STREAM.match(body):
         body = body[4:]
-    if "section_" in body:
-        body = _GITLAB_SECTION.sub("", body)
-    return Peeled("", from_text(found["time"]), _GROUP_MARK.sub("", body))
+    return Peeled("", from_text(found["time"]), _GROUP_MARK.sub("", strip_sections(body)))
+
+
+def strip_sections(line: str) -> str:
+    """Remove the marks by which a GitLab job's log folds."""
+    return _GITLAB_SECTION.sub("", line) if "section_" in line else line
 
 
 def peel_docker_json(line: str) -> Peeled | None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections import deque
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from heisenberg.model.logs import Level, LogRecord
-from heisenberg.readers.logs.traces import Block, find_trace
+from heisenberg.readers.logs.levels import BY_NAME
+from heisenberg.readers.logs.traces import UNCAUGHT, Block, find_trace
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -35,6 +37,11 @@ class _Draft:
         self.size = len(record.text)
         self.closed = False
 
+    @property
+    def is_one_line(self) -> bool:
+        """Its logger writes traces into the line itself, so one below it is somebody else's."""
+        return self.record.text[:1] == "{"
+
     def add(self, line: str) -> bool:
         self.size += len(line) + 1
         if self.size > MAX_RECORD_CHARS:
@@ -47,11 +54,23 @@ class _Draft:
             self.lines.pop()
         if not self.lines:
             return self.record
-        record = self.record
+        record = _with_level_below(self.record, self.lines[0])
         text = "\n".join([record.text, *self.lines])
         trace = record.exception or find_trace(text, record.message)
         level = Level.ERROR if trace and record.level is Level.UNKNOWN else record.level
         return replace(record, text=text, exception=trace, level=level)
+
+
+_LEVEL_BELOW = re.compile(r"(SEVERE|WARNING|INFO|CONFIG|FINE|FINER|FINEST): (.*)")
+
+
+def _with_level_below(record: LogRecord, line: str) -> LogRecord:
+    """Read the second line of java.util.logging's records: the level and the message."""
+    found = _LEVEL_BELOW.match(line) if record.level is Level.UNKNOWN else None
+    if found is None:
+        return record
+    fields = {**record.fields, "logger": record.message}
+    return replace(record, level=BY_NAME[found[1]], message=found[2], fields=fields)
 
 
 class Grouper:
@@ -116,8 +135,9 @@ class Grouper:
         if reading.record is not None:
             return reading.record
         draft = self._open.get(reading.stream or self._stream)
-        if draft is None:
+        if draft is None or (draft.is_one_line and UNCAUGHT.match(reading.body)):
             return self._dialect.orphan(reading, offset) if reading.body.strip() else None
+        self._stream = draft.stream
         if reading.by_shape:
             if draft.block is None:
                 draft.block = Block(draft.record.text)

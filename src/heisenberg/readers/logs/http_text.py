@@ -11,11 +11,12 @@ _TOOK = r"(?:(?P<took>\d+(?:\.\d+)?)\s?(?P<unit>ns|us|µs|ms|s)\b)"
 _PATTERNS = (
     re.compile(
         rf"\b{_METHOD}['\"]?[ :]+['\"]?{_TARGET}(?: HTTP/[\d.]+)?['\"]?"
-        rf"(?:[ :|>=-]+(?:status(?:_code)?[=: ]+)?(?P<status>[1-5]\d\d)\b(?!\.))?"
+        rf"(?:[ :|>=-]+(?:(?:responded|returned|completed|finished)(?: with)? )?"
+        rf"(?:status(?:_code)?[=: ]+)?(?P<status>[1-5]\d\d)\b(?!\.))?"
         rf"(?:[^\d]{{1,12}}{_TOOK})?"
     ),
     re.compile(
-        rf"\|\s*(?P<status>[1-5]\d\d)\s*\|\s*{_TOOK}\s*\|.{{0,80}}\|\s*{_METHOD}\s+\"?{_TARGET}"
+        rf"(?:^|\|)\s*(?P<status>[1-5]\d\d)\s*\|\s*{_TOOK}\s*\|.{{0,80}}\|\s*{_METHOD}\s+\"?{_TARGET}"
     ),
     re.compile(rf"^Completed (?P<status>[1-5]\d\d) .{{0,40}}\bin {_TOOK}"),
 )

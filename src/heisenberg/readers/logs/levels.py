@@ -15,24 +15,30 @@ _NAMES = {
     Level.ERROR: "error err erro eror severe fail failure e",
     Level.FATAL: "fatal critical crit alert emerg emergency panic ftl crt fatl dpanic f c a",
 }
-BY_NAME = {name: level for level, names in _NAMES.items() for name in names.split()}
-"""Lower-case name or letter to level."""
+BY_NAME = {
+    spelling: level
+    for level, names in _NAMES.items()
+    for name in names.split()
+    for spelling in (name, name.upper())
+}
+"""Name or letter, lower or upper case, to level."""
 
 WORDS = "TRACE|DEBUG|VERBOSE|INFO|INFORMATION|NOTICE|WARN|WARNING|ERROR|SEVERE|CRITICAL|FATAL|PANIC"
 _ANYWHERE = f"{WORDS}|ERR|CRIT|ALERT|EMERG|LOG|DBG|INF|WRN|FTL|FINE|FINER|FINEST|CONFIG"
 _LOWER = "trace|debug|verbose|info|notice|warn|warning|error|critical|fatal|panic"
-_MARKED = f"{_LOWER}|err|crit|alert|emerg|emergency|fail|dbug|trce|note|log|system|silly|http"
+_COLON = f"{_LOWER}|err|crit|alert|emerg|emergency|fail|dbug|trce"
+_BRACKETED = f"{_COLON}|note|system|silly"
 
 UPPER = re.compile(
-    r"[\s\]:|>,-]*(?:(?:\[[^\]\n]{0,80}\]|\([^)\n]{0,80}\)|[^\s\[\]()\"'={]{1,60})[\s|:-]+){0,4}?"
-    rf"[\[(<|*/]*(?:[\w.-]+[:/])?({_ANYWHERE})(?:/[\w.-]+)?(?=[\s\])>|:,*(-]|$)[\])>|:,*]*"
+    r"[\s\]:|>,-]*(?:(?:\[[^\]\n]{0,80}\]|\([^)\n]{0,80}\)|[^\s\[\]()\"'={]{1,60})[\s|:\]-]+){0,4}?"
+    rf"[\[(<|*/]*(?:[\w.-]+[:/]|[\w-]+\.)?({_ANYWHERE})(?:/[\w.-]+)?(?=[\s\])>|:,*(-]|$)[\])>|:,*]*"
 )
 """An upper-case level after at most four words or bracketed groups, from the stamp's end."""
 
 LOWER = re.compile(
-    r"[\s\]:|>,-]*(?:\[[^\]\n]{0,80}\]\s*){0,3}?(?:"
-    rf"[\[(<|][\w.-]*:?(?P<bracketed>(?i:{_MARKED}))(?:/[\w.-]+)?[\])>|]+:?"
-    rf"|(?P<colon>(?i:{_MARKED})):(?=\s|$)"
+    r"[\s\]:|>,-]*(?:\d+\s+)?(?:\[[^\]\n]{0,80}\]\s*){0,3}?(?:"
+    rf"[\[(<|][\w.-]*:?(?P<bracketed>(?i:{_BRACKETED}))(?:/[\w.-]+)?[\])>|]+:?"
+    rf"|(?P<colon>(?i:{_COLON})):(?=\s|$)"
     rf"|(?P<dashed>(?i:{_LOWER}))(?=\s+[-|]\s)"
     rf"|(?P<first>{_LOWER})(?=\s))"
 )

@@ -25,8 +25,18 @@ def pairs(text: str) -> dict[str, str]:
     found: dict[str, str] = {}
     for key, value in _PAIR.findall(text):
         if key not in found:
-            found[key] = undo_escapes(value[1:-1]) if value[:1] == '"' else value
+            found[key] = undo_escapes(value[1:-1]) if value[:1] == '"' else _bare(value)
     return found
+
+
+def _bare(value: str) -> str:
+    """Cut the closing brackets that belong to the text around."""
+    if value[-1:] in _CLOSING and not any(c in value for c in "({["):
+        return value.rstrip("}]):")
+    return value
+
+
+_CLOSING = {"}", "]", ")", ":"}
 
 
 def logfmt_record(

@@ -75,11 +75,11 @@ def plain_record(  # noqa: PLR0913, PLR0917 -- what one line is
         form: How the time is written; None when it has none.
     """
     rest = line[end:] if end else line
-    mark = rest.find(": ", 0, MAX_HEAD_CHARS) + 2
-    head = _HEADS.get(rest[:mark]) if form and form.tells_no_level else None
+    mark = rest.find(": ", 0, MAX_HEAD_CHARS) + 2 if form and form.tells_no_level else 1
+    head = _HEADS.get(rest[:mark]) if mark > 1 else None
     if head is None:
         head = _read_head(line, rest, end, form)
-        if head.length == mark and len(_HEADS) < KNOWN_HEADS:
+        if head.length == mark > 1 and len(_HEADS) < KNOWN_HEADS:
             _HEADS[rest[:mark]] = head
     level = head.level
     message = rest[head.length :].strip(" \t")
@@ -150,7 +150,9 @@ def _read_head(line: str, rest: str, end: int, form: Form | None) -> _Head:
         return _Head(levels.BY_NAME[found[1].lower()], fields, _message_start(rest, name.end()))
     if found := levels.LOWER.match(rest):
         word = next(filter(None, found.groups()))
-        return _Head(levels.BY_NAME[word.lower()], (), _message_start(rest, found.end()))
+        # `Error: x` is how an exception prints itself: a level, and the message's first word.
+        end = found.start("colon") if found["colon"] and word == "Error" else found.end()
+        return _Head(levels.BY_NAME[word.lower()], (), _message_start(rest, end))
     level = Level.UNKNOWN
     if form is not None and form.is_late:
         before = levels.UPPER.match(line, 0, end) or levels.LOWER.match(line, 0, end)

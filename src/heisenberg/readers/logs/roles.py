@@ -77,6 +77,13 @@ _ROLES = {
     for rank, key in enumerate(keys.split(), start=50 if scale == 0 else 0)
 }
 EXTRA = Role(Slot.EXTRA, 0)
+_EXACT = {
+    "@m": Role(Slot.MESSAGE, 0),
+    "@l": Role(Slot.LEVEL, 0),
+    "@x": Role(Slot.EXCEPTION, 0),
+    "record.elapsed.seconds": EXTRA,
+}
+"""Keys of Serilog's compact format, and loguru's age of the process."""
 _PLAIN = re.compile(r"[^a-z0-9]+")
 
 KNOWN_KEYS = 10_000
@@ -87,19 +94,26 @@ class _Roles(dict[str, Role]):
     """Key as written to role, learned as keys turn up."""
 
     def __missing__(self, key: str) -> Role:
-        role = _ROLES.get(_PLAIN.sub("", key.lower()), EXTRA)
+        role = _EXACT.get(key) or _ROLES.get(_PLAIN.sub("", key.lower()), EXTRA)
         if role is EXTRA and "." in key:
             # Semantic prefixes say whose it is, not what: `attributes.http.method`.
             role = _ROLES.get(_PLAIN.sub("", key.split(".", 1)[1].lower()), EXTRA)
-            if role.slot in {Slot.TIME, Slot.LEVEL, Slot.MESSAGE} and not _is_wrapper(key):
+            if role.slot in {Slot.TIME, Slot.LEVEL, Slot.MESSAGE} and not is_wrapped(key):
                 role = EXTRA
         if len(self) < KNOWN_KEYS:
             self[key] = role
         return role
 
 
-def _is_wrapper(key: str) -> bool:
-    return key.split(".", 1)[0].lower() in {"record", "fields", "log", "jsonpayload", "payload"}
+def is_wrapped(key: str) -> bool:
+    """Whether the key's path begins with an object that holds the whole record."""
+    return "." in key and key.split(".", 1)[0].lower() in {
+        "record",
+        "fields",
+        "log",
+        "jsonpayload",
+        "payload",
+    }
 
 
 ROLES = _Roles()

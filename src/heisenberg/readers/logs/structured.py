@@ -12,7 +12,7 @@ from heisenberg.model.logs import Level
 from heisenberg.readers.logs import levels, times
 from heisenberg.readers.logs.http_text import Request, bare_path, find_request
 from heisenberg.readers.logs.records import new_record
-from heisenberg.readers.logs.roles import ROLES, Slot
+from heisenberg.readers.logs.roles import ROLES, Slot, is_wrapped
 from heisenberg.readers.logs.traces import find_trace
 
 if TYPE_CHECKING:
@@ -31,6 +31,7 @@ KNOWN_SHAPES = 1000
 _UNITS = {"ns": 1e-6, "us": 1e-3, "µs": 1e-3, "ms": 1.0, "s": 1e3, "sec": 1e3, "m": 6e4, "h": 3.6e6}
 _AMOUNT = re.compile(r"(\d+(?:\.\d+)?)\s*(ns|us|µs|ms|sec|s|m|h)")
 _EXCEPTIONS = {"err", "error", "exception", "exc", "thrown", "exc_info"}
+_EXCEPTION_HEAD = re.compile(r"[\w.$]*(?:Error|Exception|Panic)\b")
 _NO_ID = {"", "-", "null", "none", "None"}
 
 
@@ -121,7 +122,9 @@ class Plan:
         if when is None or (method is None and ("T /" in message or "E /" in message)):
             return None
         raw = get(self._exception)
-        trace = "" if raw is None else exception_text(raw)
+        if type(raw) is str and raw and "\n" not in raw:
+            return None
+        trace = exception_text(raw) if raw else ""
         raw = get(self._level)
         level = levels.BY_NAME.get(raw) if type(raw) is str else None
         if level is None:
@@ -225,7 +228,7 @@ def _collect(
             continue
         key = f"{prefix}{name}"
         slot, rank, scale = ROLES[key]
-        rank += depth * 100
+        rank += 0 if is_wrapped(key) else depth * 100
         if isinstance(value, dict) and depth < MAX_DEPTH and not _keeps_whole(slot, value):
             if name.lower() in _EXCEPTIONS:
                 candidates.setdefault(Slot.EXCEPTION, []).append(_Candidate(rank, key, value, 0.0))
@@ -256,7 +259,9 @@ def _fits(slot: Slot, value: object) -> bool:
     if slot is Slot.REQUEST_LINE:
         return isinstance(value, str) and " /" in value
     if slot is Slot.EXCEPTION:
-        return not isinstance(value, bool | int | float) and value not in ("", [])
+        if isinstance(value, str):
+            return "\n" in value or bool(_EXCEPTION_HEAD.match(value))
+        return isinstance(value, list) and bool(value)
     if slot is Slot.DURATION:
         return not isinstance(value, bool | list)
     return not (slot is Slot.MESSAGE and value == "")
