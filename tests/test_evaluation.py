@@ -284,6 +284,20 @@ def test_a_report_can_be_chosen(
     assert [("clean/junit.xml", [])] == asked
 
 
+def test_a_case_without_the_chosen_report_is_not_scored(
+    tmp_path: Path, analyses: tuple[Pipeline, list[tuple[str, list[str]]]]
+) -> None:
+    """What was never there says nothing about the diagnosis; it is said that it is missing."""
+    answers, _ = analyses
+    write_case(tmp_path, "clean", CLEAN, "report.json", "junit.xml")
+    write_case(tmp_path, "race", RACE, "report.json")
+    answers["clean/junit.xml"] = report()
+    result = evaluation.evaluate(tmp_path, report="junit.xml")
+
+    assert ["clean"] == [case.name for case in result.cases]
+    assert ["has no junit.xml; not scored"] == [p.reason for p in result.problems]
+
+
 def test_an_unreadable_case_counts_as_missed(
     tmp_path: Path, analyses: tuple[Pipeline, list[tuple[str, list[str]]]]
 ) -> None:

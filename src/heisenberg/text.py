@@ -30,6 +30,7 @@ _UNSAFE_CLASS = (
     r"\U0001d173-\U0001d17a\U000e0000-\U000e0fff"  # invisible notation, tags
 )
 _UNSAFE = re.compile(rf"[{_UNSAFE_CLASS}\ud800-\udfff]")
+_C1 = re.compile(r"[\x80-\x9f]")
 _SURROGATE = re.compile(r"[\ud800-\udfff]")
 _LINE_BREAK = re.compile(r"\r\n|[\n\r\u2028\u2029]")
 
@@ -72,9 +73,9 @@ def strip_escapes(text: str) -> str:
     Source:
         ECMA-48, 5th edition, 5.3 to 5.6 and 8.3.
     """
-    if text.isascii() and "\x1b" not in text:
-        return text
-    return _ESCAPES.sub("", text)
+    if "\x1b" in text or (not text.isascii() and _C1.search(text)):
+        return _ESCAPES.sub("", text)
+    return text
 
 
 def replace_surrogates(text: str) -> str:
@@ -148,13 +149,13 @@ def dedent(text: str) -> str:
 
 def display_width(text: str) -> int:
     """Columns that a terminal gives to the text, control characters not counted."""
-    if text.isascii():
-        return sum(" " <= c <= "~" for c in text)
     return sum(_char_width(c) for c in text)
 
 
 def _char_width(char: str) -> int:
     """0 for what combines with its neighbour or is not shown, 2 for wide characters, else 1."""
+    if " " <= char <= "~":
+        return 1
     if unicodedata.category(char) in {"Mn", "Me", "Cf", "Cc", "Cs"}:
         return 0
     return 2 if unicodedata.east_asian_width(char) in {"W", "F"} else 1
@@ -167,16 +168,14 @@ def truncate(text: str, width: int) -> str:
         text: One line.
         width: Columns, at least 1.
     """
-    if display_width(text) <= width:
-        return text
-    kept: list[str] = []
-    left = width - 1
-    for char in text:
-        left -= _char_width(char)
-        if left < 0:
-            break
-        kept.append(char)
-    return "".join(kept).rstrip() + ELLIPSIS
+    columns = fits = 0
+    for index, char in enumerate(text):
+        columns += _char_width(char)
+        if columns > width:
+            return text[:fits].rstrip() + ELLIPSIS
+        if columns < width:
+            fits = index + 1
+    return text
 
 
 def truncate_middle(text: str, width: int) -> str:

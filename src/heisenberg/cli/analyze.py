@@ -34,7 +34,7 @@ def analyze(
     paths: Annotated[
         list[Path],
         typer.Argument(
-            metavar="PATH...",
+            metavar="PATH",
             help="Test reports, or folders with them; formats are told by content, not by name.",
             show_default=False,
         ),

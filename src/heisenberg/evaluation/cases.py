@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 TRUTH = "truth.json"
+AUTO = "auto"
+"""Asks for the best report of a case, whichever that is."""
 _FIRST_CHOICES = ("report.json", "junit.xml")
 _NO_REPORTS = {TRUTH, "logs", "traces", "job.log"}
 
@@ -69,7 +71,7 @@ class Case:
         Args:
             choice: A path below the case's folder, or `auto`.
         """
-        if choice != "auto":
+        if choice != AUTO:
             yield self.folder / choice
             return
         for name in _FIRST_CHOICES:

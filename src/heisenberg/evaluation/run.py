@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from heisenberg import pipeline
 from heisenberg.errors import HeisenbergError, NoReportError, UsageError
-from heisenberg.evaluation.cases import TRUTH, Case, find_cases
+from heisenberg.evaluation.cases import AUTO, TRUTH, Case, find_cases
 from heisenberg.evaluation.scores import CaseScore, Evaluation, score
 from heisenberg.model.report import Problem
 
@@ -19,12 +19,12 @@ if TYPE_CHECKING:
 
 
 def evaluate(
-    folder: Path, *, report: str = "auto", progress: Callable[[str], None] = lambda _: None
+    folder: Path, *, report: str = AUTO, progress: Callable[[str], None] = lambda _: None
 ) -> Evaluation:
     """Score every case below a folder.
 
-    A case whose truth cannot be read is a problem and is not scored. A case that cannot be
-    analysed is a problem too, and all its incidents count as missed.
+    A case whose truth cannot be read, or that lacks the report asked for, is a problem and is not
+    scored. A case that cannot be analysed is a problem too, and all its incidents count as missed.
 
     Args:
         folder: Holds the cases, at any depth.
@@ -54,6 +54,9 @@ def _score(case: Case, choice: str, problems: list[Problem]) -> CaseScore | None
     except HeisenbergError as error:
         problems.append(Problem(f"{case.name}/{TRUTH}", str(error)))
         return None
+    if choice != AUTO and not (case.folder / choice).exists():
+        problems.append(Problem(case.name, f"has no {choice}; not scored"))
+        return None
     used, report = "", None
     started = time.perf_counter()
     try:
@@ -69,7 +72,7 @@ def _analyze(case: Case, choice: str) -> tuple[str, Report]:
         try:
             report = pipeline.analyze([path], case.logs())
         except NoReportError:
-            if choice != "auto":
+            if choice != AUTO:
                 raise
             continue
         return path.relative_to(case.folder).as_posix(), report
