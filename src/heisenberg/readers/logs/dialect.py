@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 MAX_FORMS = 4
 """Ways to write the time that are tried on each line."""
 
+MIN_TIMED = 20
+"""One of so many lines flush left must tell its time; a console may show a clock now and then."""
+
 SAMPLE_LINE_CHARS = 20_000
 
 
@@ -61,7 +64,8 @@ class Dialect:
         self.syntax = self._find_syntax(bodies)
         self._key = _find_time_key(bodies) if self.syntax == "json" else None
         stamped = sum(1 for body in bodies if self._inner_time(body))
-        self.is_timed_inside = stamped > 0 and stamped * 20 >= len(bodies)
+        flush = sum(1 for body in bodies if not body[0].isspace())
+        self.is_timed_inside = stamped > 0 and stamped * MIN_TIMED >= flush
         self.has_envelope_times = any(n in self.envelope for n in ("docker-json", "stamped", "cri"))
         self.is_timed = self.is_timed_inside or self.has_envelope_times
         self.zone_assumed = (

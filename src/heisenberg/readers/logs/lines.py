@@ -102,27 +102,32 @@ class LineFile:
         """
         stop = self.size if stop is None else min(stop, self.size)
         at, read_bytes = start, FIRST_READ_BYTES
-        pending = b""
+        pending, nuls = b"", 0
         while at < stop:
-            chunk = self._read(at + len(pending), read_bytes)
+            chunk = self._read(at + nuls + len(pending), read_bytes)
             read_bytes = READ_BYTES
             data = pending + chunk if pending else chunk
             end = self._find_last(data) if chunk else len(data)
             if end >= 0:
                 if not data:
                     return
-                yield from self._split(data[:end], at, stop)
-                at += end + self._unit
-                pending = data[end + self._unit :]
+                yield from self._split(data[:end], at, nuls, stop)
+                at += nuls + end + self._unit
+                pending, nuls = data[end + self._unit :], 0
+            elif data[0] == 0 and self._unit == 1:
+                # A log that was truncated under its writer begins with a run of NULs.
+                pending = data.lstrip(b"\0")
+                nuls += len(data) - len(pending)
             elif len(data) > MAX_LINE_BYTES:
                 yield at, self._decode(self._cut(data))
-                at = self.line_start(at + len(data))
-                pending = b""
+                at = self.line_start(at + nuls + len(data))
+                pending, nuls = b"", 0
             else:
                 pending = data
 
-    def _split(self, block: bytes, at: int, stop: int) -> Iterator[tuple[int, str]]:
-        if self._unit == 1 and len(block) <= MAX_LINE_BYTES and block.isascii():
+    def _split(self, block: bytes, at: int, nuls: int, stop: int) -> Iterator[tuple[int, str]]:
+        is_plain = self._unit == 1 and len(block) <= MAX_LINE_BYTES and block.isascii()
+        if is_plain and not nuls and b"\0" not in block:
             for line in block.decode("ascii").split("\n"):
                 if at >= stop:
                     return
@@ -133,7 +138,8 @@ class LineFile:
             if at >= stop:
                 return
             yield at, self._decode(self._cut(raw)).rstrip("\r")
-            at += len(raw) + self._unit
+            at += nuls + len(raw) + self._unit
+            nuls = 0
 
     def _raw_lines(self, block: bytes) -> Iterator[bytes]:
         if self._unit == 1:
@@ -146,10 +152,6 @@ class LineFile:
         yield block[begin:]
 
     def _cut(self, raw: bytes) -> bytes:
-        if len(raw) <= MAX_LINE_BYTES:
-            return raw
-        # A log that was truncated under its writer begins with a run of NULs, not with a line.
-        raw = raw.lstrip(b"\0") if self._unit == 1 else raw
         if len(raw) <= MAX_LINE_BYTES:
             return raw
         self.cut_lines += 1
