@@ -81,6 +81,10 @@ def analyze(
         correlation = correlate(run, opened, progress)
         progress("diagnosing")
         incidents = _incidents(run, correlation, Verifier(sources, log_readers.count_lines))
+        failed += [
+            Problem(source, f"its clock is off, so its times were corrected: {offset.reason}")
+            for source, offset in correlation.offsets.items()
+        ]
         failed += [Problem(log.source, reason) for log in opened for reason in log.problems]
     finally:
         for log in opened:

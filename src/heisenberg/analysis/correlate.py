@@ -11,50 +11,41 @@ import math
 import re
 from dataclasses import dataclass, replace
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 from heisenberg.analysis.clock import estimate_offsets
 from heisenberg.analysis.facts import read_facts
-from heisenberg.analysis.frames import is_library, own_frame, raised, read_frames
-from heisenberg.analysis.happenings import LONGEST_MS, Happening, join, observe
-from heisenberg.analysis.normalize import normalize
+from heisenberg.analysis.happenings import LONGEST_MS, join, observe
 from heisenberg.analysis.outages import find_outages
+from heisenberg.analysis.suspects import PRIOR, is_mild, is_ordinary, root_of, suspect_of
 from heisenberg.analysis.trouble import INFRASTRUCTURE, name_trouble
 from heisenberg.analysis.windows import Span, Window, merge, run_span, subtract, window
 from heisenberg.model.correlation import Correlation, FailedTest, Suspect, SuspectKind
-from heisenberg.model.diagnosis import Mechanism, Symptom
+from heisenberg.model.diagnosis import Symptom
 from heisenberg.model.failure import Failure
-from heisenberg.model.logs import Level
 from heisenberg.model.run import Outcome, Place
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from datetime import datetime
 
-    from heisenberg.analysis.happenings import Observations, Sighting
+    from heisenberg.analysis.happenings import Happening, Observations
     from heisenberg.analysis.outages import Outage
     from heisenberg.model.facts import Facts
-    from heisenberg.model.logs import LogRecord, LogSource
+    from heisenberg.model.logs import LogSource
     from heisenberg.model.run import Attempt, Run, Test
 
+T = TypeVar("T")
+
+CLOSE = 0.85
+"""Of overlapping windows all that fit at least this near the best may claim a happening."""
+OUTBID = 0.55
+"""Factor for the claim of a window that another fits better."""
 MAX_SUSPECTS = 8
 """Kept per test; the rest is far behind."""
 MIN_SCORE = 0.08
 PRIOR_NOISE = 0.5
 """Sightings added to what was counted in clean time, so that never seen is not never there."""
-
-PRIOR = {
-    SuspectKind.EXCEPTION: 0.95,
-    SuspectKind.OUTAGE: 0.92,
-    SuspectKind.ERROR: 0.75,
-    SuspectKind.REQUEST: 0.7,
-    SuspectKind.SLOW: 0.5,
-    SuspectKind.WARNING: 0.2,
-}
-"""How much each kind is suspected before time, subject and noise are looked at."""
-CLIENT_ERROR = 0.45
-"""Factor for a request refused with 4xx: often what the test meant to provoke."""
-UNTIED = 0.75
-"""Factor for an error that belongs to no request: background work fails without a test noticing."""
 
 _WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])|\d+")
 _DULL = frozenset(
@@ -75,6 +66,42 @@ class _Failing:
     attempt: Attempt
     facts: Facts
     window: Window
+
+
+@dataclass(frozen=True, slots=True)
+class _Scene:
+    """What is looked at together."""
+
+    failing: Sequence[_Failing]
+    passing: Sequence[_Passing]
+    seen: Observations
+    outages: Sequence[Outage]
+    clean: Sequence[Span]
+    """Time in which only passing attempts ran."""
+
+
+class _Sweep(Generic[T]):
+    """Walks spans in the order of time; asked about ever later times."""
+
+    def __init__(self, spans: Sequence[tuple[Span, T]]) -> None:
+        self._waiting = sorted(spans, key=lambda item: item[0].start, reverse=True)
+        self._active: list[tuple[Span, T]] = []
+
+    def at(self, began: datetime, time: datetime) -> list[T]:
+        """What spans any moment from `began` to `time`."""
+        while self._waiting and self._waiting[-1][0].start <= time:
+            self._active.append(self._waiting.pop())
+        oldest = time - timedelta(milliseconds=LONGEST_MS)
+        self._active = [item for item in self._active if item[0].end >= oldest]
+        return [value for span, value in self._active if span.end >= began]
+
+
+@dataclass(frozen=True, slots=True)
+class _Passing:
+    """An attempt that ended as meant."""
+
+    test: Test
+    span: Span
 
 
 def correlate(
@@ -107,6 +134,8 @@ def correlate(
     ]
     spans = merge(f.window.span for f in failing)
     seen = observe(logs, offsets, whole, spans, progress)
+    spans = merge(f.window.span for f in failing)
+    seen = observe(logs, offsets, whole, spans, progress)
     clean = subtract(
         (
             w.span
@@ -116,9 +145,14 @@ def correlate(
         ),
         spans,
     )
-    happenings = join(seen.unusual)
-    outages = find_outages(seen, whole)
-    suspects = _suspects(failing, happenings, outages, seen, clean)
+    passing = tuple(
+        _Passing(t, w.span)
+        for t in run.tests
+        for a in t.attempts
+        if t.is_fine(a) and (w := window(a, None, whole)).is_exact
+    )
+    clean = subtract((p.span for p in passing), spans)
+    suspects = _suspects(_Scene(failing, passing, seen, find_outages(seen, whole), clean))
     tests = tuple(_speaking(t, facts, suspects) for t in bad)
     return Correlation(
         tests,
@@ -182,45 +216,37 @@ def _telling(facts: Facts) -> tuple[bool, bool, int]:
     return (bool(facts.headline), facts.symptom is not Symptom.OTHER, len(facts.failure.message))
 
 
-def _suspects(
-    failing: Sequence[_Failing],
-    happenings: Sequence[Happening],
-    outages: Sequence[Outage],
-    seen: Observations,
-    clean: Sequence[Span],
-) -> dict[int, list[Suspect]]:
+def _suspects(scene: _Scene) -> dict[int, list[Suspect]]:
     """Suspects of each failing attempt, by the identity of the attempt."""
-    found: dict[int, list[Suspect]] = {id(f.attempt): [] for f in failing}
-    clean_s = sum(span.seconds for span in clean)
+    found: dict[int, list[Suspect]] = {id(f.attempt): [] for f in scene.failing}
     noises: dict[str, float] = {}
-    ordered = sorted(failing, key=lambda f: f.window.span.start)
-    active: list[_Failing] = []
-    upcoming = 0
-    for happening in happenings:
-        while upcoming < len(ordered) and ordered[upcoming].window.span.start <= happening.time:
-            active.append(ordered[upcoming])
-            upcoming += 1
-        reach = happening.time - timedelta(milliseconds=LONGEST_MS)
-        active = [f for f in active if f.window.span.end >= reach]
-        near = [f for f in active if _reaches(f, happening)]
-        if not near:
+    suspected = _Sweep([(f.window.span, f) for f in scene.failing])
+    provoking = _Sweep([(p.span, p) for p in scene.passing])
+    for happening in join(scene.seen.unusual):
+        near = suspected.at(happening.began, happening.time)
+        provokers = provoking.at(happening.began, happening.time)
+        if not near or is_ordinary(happening):
             continue
-        base = _suspect(happening)
+        base = suspect_of(happening)
         tokens = _path_tokens(happening)
         fits = [(f, _fit(f, happening, tokens)) for f in near]
         best = max(fit for _, fit in fits)
+        provoked = (
+            max((_provoked(p, tokens) for p in provokers), default=0.0) if is_mild(base) else 0.0
+        )
         for f, fit in fits:
             # A request has one sender. Where windows overlap, the one that it fits best counts.
-            claim = fit if fit >= 0.85 * best else fit * 0.55
+            is_outbid = fit < CLOSE * best or CLOSE * fit < provoked
+            claim = fit * OUTBID if is_outbid else fit
             key = f"{base.signature} {f.window.span.seconds:.0f}"
             noise = noises.get(key)
             if noise is None:
-                noise = noises[key] = _noise(happening, seen, clean, clean_s, f.window)
+                noise = noises[key] = _noise(happening, scene, f.window)
             score = base.score * claim * (1 - noise)
             if score >= MIN_SCORE:
                 found[id(f.attempt)].append(replace(base, fit=fit, noise=noise, score=score))
-    for outage in outages:
-        for f in failing:
+    for outage in scene.outages:
+        for f in scene.failing:
             suspect = _outage_suspect(outage, f)
             if suspect:
                 found[id(f.attempt)].append(suspect)
@@ -235,11 +261,6 @@ def _best_of_each(suspects: list[Suspect]) -> list[Suspect]:
         if known is None or suspect.score > known.score:
             best[suspect.signature] = suspect
     return sorted(best.values(), key=lambda s: (-s.score, s.time))[:MAX_SUSPECTS]
-
-
-def _reaches(f: _Failing, happening: Happening) -> bool:
-    span = f.window.span
-    return happening.began <= span.end and happening.time >= span.start
 
 
 def _fit(f: _Failing, happening: Happening, tokens: frozenset[str]) -> float:
@@ -258,15 +279,23 @@ def _fit(f: _Failing, happening: Happening, tokens: frozenset[str]) -> float:
     return 0.7 * time + 0.3 * _subject(f, tokens)
 
 
+def _provoked(passing: _Passing, tokens: frozenset[str]) -> float:
+    """How well a passing test would explain it, in [0, 1]: many tests provoke a refusal."""
+    return 0.62 + 0.3 * _about(passing.test, frozenset(), tokens)
+
+
 def _subject(f: _Failing, tokens: frozenset[str]) -> float:
+    code = _words(" ".join((f.facts.code, *f.facts.code_before, f.facts.url, f.facts.locator)))
+    return _about(f.test, code, tokens)
+
+
+def _about(test: Test, code: frozenset[str], tokens: frozenset[str]) -> float:
     """Whether the request is about what the test is about."""
     if not tokens:
         return 0.6
-    test = f.test.id
-    code = _words(" ".join((f.facts.code, *f.facts.code_before, f.facts.url, f.facts.locator)))
     if tokens & code:
         return 1.0
-    return 0.85 if tokens & _words(f"{test.title} {test.file}") else 0.3
+    return 0.85 if tokens & _words(f"{test.id.title} {test.id.file}") else 0.3
 
 
 def _path_tokens(happening: Happening) -> frozenset[str]:
@@ -280,125 +309,14 @@ def _words(text: str) -> frozenset[str]:
     )
 
 
-def _noise(
-    happening: Happening,
-    seen: Observations,
-    clean: Sequence[Span],
-    clean_s: float,
-    near: Window,
-) -> float:
+def _noise(happening: Happening, scene: _Scene, near: Window) -> float:
     """Chance that such a record falls into such a window though nothing fails."""
-    root = _root(happening)
-    counted = seen.count(root.template, clean)
+    counted = scene.seen.count(root_of(happening).template, scene.clean)
     if not counted:
         return 0.0
+    clean_s = sum(span.seconds for span in scene.clean)
     rate = (counted + PRIOR_NOISE) / max(clean_s, 1.0)
     return 1 - math.exp(-rate * near.span.seconds)
-
-
-def _suspect(happening: Happening) -> Suspect:
-    """The happening as a suspect, its score the prior of its kind."""
-    root = _root(happening)
-    record = root.record
-    kind = _kind(record, happening)
-    score = PRIOR[kind]
-    status = next((s.record.status for s in happening.sightings if s.record.status), None)
-    if kind is SuspectKind.REQUEST and status is not None and status < 500 and status != 429:  # noqa: PLR2004 (HTTP classes)
-        score *= CLIENT_ERROR
-    is_tied = status is not None or any(
-        s.record.request_id or s.record.path for s in happening.sightings
-    )
-    if (
-        not is_tied
-        and kind in (SuspectKind.ERROR, SuspectKind.WARNING)
-        and record.level < Level.FATAL
-    ):
-        score *= UNTIED
-    text = f"{record.message}\n{record.exception[-1500:]}" if record.exception else _wording(record)
-    error = raised(record.exception) if record.exception else None
-    frame = own_frame(read_frames(record.exception)) if record.exception else None
-    return Suspect(
-        kind=kind,
-        service=record.service,
-        signature=_signature(kind, record),
-        root=record,
-        chain=tuple(s.record for s in happening.sightings if s is not root),
-        time=root.time,
-        fit=0.0,
-        noise=0.0,
-        score=score,
-        trouble=_trouble(error[2] if error else "", text, status),
-        error=error[2] if error else "",
-        place=f"{frame.file}:{frame.line}" if frame and not is_library(frame) else "",
-    )
-
-
-def _wording(record: LogRecord) -> str:
-    """The message and the fields that go on to explain it."""
-    details = [v for v in record.fields.values() if 2 < len(v) < 300]  # noqa: PLR2004 (words, not flags)
-    return "\n".join([record.message, *details])
-
-
-def _trouble(error: str, text: str, status: int | None) -> Mechanism:
-    """What the deepest error names; only then what is around it."""
-    named = name_trouble(error)
-    if named is not Mechanism.UNKNOWN:
-        return named
-    named = name_trouble(text)
-    if named is Mechanism.UNKNOWN and status == 429:  # noqa: PLR2004 (HTTP Too Many Requests)
-        return Mechanism.RATE_LIMIT
-    if named is Mechanism.UNKNOWN and status in (401, 403):
-        return Mechanism.AUTH
-    return named
-
-
-def _root(happening: Happening) -> Sighting:
-    """The deepest record: the first service to complain, and there its exception."""
-    complaints = [s for s in happening.sightings if _depth(s.record) >= 2]  # noqa: PLR2004 (see _depth)
-    if not complaints:
-        return max(happening.sightings, key=lambda s: (_depth(s.record), -s.time.timestamp()))
-    first = min(complaints, key=lambda s: s.time)
-    same = [s for s in complaints if s.record.source == first.record.source]
-    return max(same, key=lambda s: (bool(s.record.exception), -s.time.timestamp()))
-
-
-def _depth(record: LogRecord) -> int:
-    """3 an exception, 2 an error in words, 1 an error status, 0 the rest."""
-    if record.exception:
-        return 3
-    if record.level >= Level.ERROR and record.status is None:
-        return 2
-    return 1 if record.status is not None and record.status >= 400 else 0  # noqa: PLR2004 (HTTP errors)
-
-
-def _kind(record: LogRecord, happening: Happening) -> SuspectKind:
-    if record.exception:
-        return SuspectKind.EXCEPTION
-    if record.level >= Level.ERROR and record.status is None:
-        return SuspectKind.ERROR
-    if any(s.record.status is not None and s.record.status >= 400 for s in happening.sightings):  # noqa: PLR2004 (HTTP errors)
-        return SuspectKind.REQUEST
-    if record.level >= Level.ERROR:
-        return SuspectKind.ERROR
-    return SuspectKind.WARNING if record.level >= Level.WARNING else SuspectKind.SLOW
-
-
-def _signature(kind: SuspectKind, record: LogRecord) -> str:
-    """Same cause, same signature, whichever request or test ran into it."""
-    if kind is SuspectKind.EXCEPTION:
-        error = raised(record.exception)
-        if error:
-            named = name_trouble(error[2])
-            where = ""
-            if named not in INFRASTRUCTURE:
-                frames = read_frames(record.exception)
-                frame = own_frame(frames)
-                if frame and frames and not is_library(frames[0]):
-                    where = f" in {frame.file}:{frame.function}"
-            return f"{record.service}: {normalize(f'{error[0]}: {error[1]}')}{where}"
-    if kind in (SuspectKind.REQUEST, SuspectKind.SLOW):
-        return f"{record.method} {normalize(record.path)} {record.status or ''} {kind}".strip()
-    return f"{record.service}: {normalize(record.message[:400])}"
 
 
 def _outage_suspect(outage: Outage, f: _Failing) -> Suspect | None:

@@ -12,8 +12,10 @@ if TYPE_CHECKING:
     from heisenberg.model.facts import Facts
     from heisenberg.model.run import Attempt, Run
 
-SLACK = timedelta(milliseconds=250)
-"""Reports round their times, and a service logs a request a little after the test saw it."""
+EARLY = timedelta(milliseconds=25)
+"""Reports round their times."""
+LATE = timedelta(milliseconds=250)
+"""A service logs a request a little after the test saw it."""
 TEARDOWN = timedelta(seconds=1)
 """After the failing wait an attempt still takes its screenshot and closes its browser."""
 REACH = timedelta(seconds=2)
@@ -78,7 +80,7 @@ def window(attempt: Attempt, facts: Facts | None, whole: Span) -> Window:
     span = _own_span(attempt)
     if span is None:
         return Window(whole, whole, is_exact=False)
-    padded = Span(span.start - SLACK, span.end + SLACK)
+    padded = Span(span.start - EARLY, span.end + LATE)
     if facts is None or facts.timeout_ms is None:
         focus_start = max(padded.start, span.end - REACH - TEARDOWN)
         return Window(padded, Span(focus_start, padded.end), is_exact=True)

@@ -113,6 +113,9 @@ def cite_record(record: LogRecord, *fragments: str) -> tuple[Citation, ...]:
         quote = clip(line) if len(line) <= MAX_QUOTE else clip(fragment)
         if quote:
             citations.setdefault(quote, Citation(quote, record=record))
+    if not citations and record.status and len(lines) == 1:
+        # A line about a request says little without its method, path and status.
+        citations[lines[0]] = Citation(clip(lines[0]), record=record)
     if not citations and record.message:
         citations[record.message] = Citation(clip(record.message), record=record)
     return tuple(citations.values())
