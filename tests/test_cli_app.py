@@ -171,6 +171,24 @@ def test_every_error_ends_in_one_line(
     assert (code, line) == (got, capsys.readouterr().err)
 
 
+def test_a_bug_is_one_line_that_says_where(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """An error that nobody foresaw names its place and the way to its traceback."""
+
+    def fail(*_: object, **__: object) -> None:
+        raise KeyError("suites\n\x1b[31m")
+
+    monkeypatch.setattr(pipeline, "analyze", fail)
+    code = app.run(["analyze", "x"])
+
+    err = capsys.readouterr().err
+    assert 2 == code
+    assert err.startswith("heisenberg: internal error at test_cli_app.py:")
+    assert "python -X dev -m heisenberg" in err
+    assert 1 == err.count("\n")
+
+
 def test_a_reader_that_leaves_is_no_failure(junit: Path) -> None:
     """`heisenberg analyze … | head -0` ends quietly."""
     with subprocess.Popen(

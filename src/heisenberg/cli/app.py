@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
+import traceback
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -54,7 +56,7 @@ app.command(name="eval")(evaluate)
 
 
 def main() -> None:
-    """Run the command; every failure that is not a bug ends in one line on stderr."""
+    """Run the command; every failure ends in one line on stderr."""
     sys.exit(run(sys.argv[1:]))
 
 
@@ -80,7 +82,21 @@ def run(arguments: list[str]) -> int:
         return _fail("the input is nested too deeply")
     except (KeyboardInterrupt, typer.Abort):
         return INTERRUPTED
+    except Exception as error:
+        if sys.flags.dev_mode:
+            raise
+        return _fail(_bug(error))
     return code if isinstance(code, int) else 0
+
+
+def _bug(error: Exception) -> str:
+    """What went wrong inside, where, and how to see more."""
+    frame = traceback.extract_tb(error.__traceback__)[-1]
+    return (
+        f"internal error at {Path(frame.filename).name}:{frame.lineno}: "
+        f"{type(error).__name__}: {error}; this is a bug, "
+        "`python -X dev -m heisenberg` with the same arguments shows its traceback"
+    )
 
 
 def _fail(message: str, *, hint: bool = False) -> int:

@@ -53,8 +53,9 @@ def render(report: Report) -> str:
     tail = "".join(f"{line}\n" for line in _problems(report))
     left = LIMIT_BYTES - _RESERVE_BYTES - _size(head) - _size(tail)
     parts: list[str] = []
+    projects = wording.projects(report)
     for number, incident in enumerate(report.incidents, 1):
-        part = "\n" + "\n".join(_incident(number, incident)).rstrip() + "\n"
+        part = "\n" + "\n".join(_incident(number, incident, projects)).rstrip() + "\n"
         left -= _size(part)
         if left < 0:
             break
@@ -96,7 +97,7 @@ def _sign(report: Report) -> str:
     return "❌" if report.incidents or report.counts.failed or report.counts.flaky else "✅"
 
 
-def _incident(number: int, incident: Incident) -> Iterator[str]:
+def _incident(number: int, incident: Incident, projects: frozenset[str]) -> Iterator[str]:
     """One incident: verdict, cause, fix, tests, and the proof folded away."""
     said = incident.diagnosis
     verdict = f"{wording.owner(said.owner)}: {wording.mechanism(said.mechanism)}"
@@ -111,7 +112,7 @@ def _incident(number: int, incident: Incident) -> Iterator[str]:
     if said.suggested_fix:
         yield f"**Fix:** {escape(said.suggested_fix)}"
         yield ""
-    yield from _tests(incident.tests)
+    yield from _tests(incident.tests, projects)
     if said.evidence:
         yield from _proof(said)
     if said.alternatives:
@@ -127,7 +128,7 @@ def _incident(number: int, incident: Incident) -> Iterator[str]:
         yield ""
 
 
-def _tests(tests: tuple[Test, ...]) -> Iterator[str]:
+def _tests(tests: tuple[Test, ...], projects: frozenset[str]) -> Iterator[str]:
     """The first tests as a list, and how many more."""
     if not tests:
         yield "Errors outside any test."
@@ -138,7 +139,7 @@ def _tests(tests: tuple[Test, ...]) -> Iterator[str]:
         where = place.file if place else test.id.file
         where = f"{where}:{place.line}" if place and place.line else where
         notes = [code(where)] if where else []
-        notes += [escape(test.id.project, NAME_WIDTH)] if test.id.project else []
+        notes += [escape(test.id.project, NAME_WIDTH)] if test.id.project in projects else []
         notes += ["flaky"] if test.outcome is Outcome.FLAKY else []
         notes += [note for note in (wording.attempts(test),) if note]
         title = escape(test.id.title, NAME_WIDTH)
@@ -153,8 +154,8 @@ def _proof(diagnosis: Diagnosis) -> Iterator[str]:
     shown = diagnosis.evidence[:EVIDENCE_SHOWN]
     yield f"<details><summary>Proof: {wording.plural(len(diagnosis.evidence), 'quote')}</summary>"
     yield ""
-    for evidence in shown:
-        yield from _quote(evidence)
+    for quotes in wording.by_place(shown):
+        yield from _place(quotes)
     if len(diagnosis.evidence) > len(shown):
         yield f"and {len(diagnosis.evidence) - len(shown)} more"
         yield ""
@@ -162,19 +163,25 @@ def _proof(diagnosis: Diagnosis) -> Iterator[str]:
     yield ""
 
 
-def _quote(evidence: Evidence) -> Iterator[str]:
-    """Where it stands, when, and the words in a fence that they cannot break."""
-    when = f" at {wording.clock(evidence.timestamp)}" if evidence.timestamp else ""
-    yield f"{code(f'{evidence.source}:{evidence.line}')}{when}"
-    lines = text.dedent(text.visible_block(evidence.quote)).split("\n")
-    shown = [text.truncate(line, LINE_WIDTH) for line in lines[:QUOTE_LINES]]
-    if len(lines) > len(shown):
-        shown.append(text.ELLIPSIS)
+def _place(quotes: list[Evidence]) -> Iterator[str]:
+    """Where they stand, when, and the words in a fence that they cannot break."""
+    first = quotes[0]
+    when = f" at {wording.clock(first.timestamp)}" if first.timestamp else ""
+    yield f"{code(f'{first.source}:{first.line}')}{when}"
+    shown = [line for evidence in quotes for line in _quote(evidence.quote)]
     fence = _fence("\n".join(shown), 3)
     yield f"{fence}text"
     yield from shown
     yield fence
     yield ""
+
+
+def _quote(quote: str) -> Iterator[str]:
+    """The first lines of a quote, each cut to a sane width."""
+    lines = text.dedent(text.visible_block(quote)).split("\n")
+    yield from (text.truncate(line, LINE_WIDTH) for line in lines[:QUOTE_LINES])
+    if len(lines) > QUOTE_LINES:
+        yield text.ELLIPSIS
 
 
 def _problems(report: Report) -> Iterator[str]:

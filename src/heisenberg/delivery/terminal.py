@@ -69,7 +69,7 @@ def render(report: Report, *, width: int, color: bool, ascii_only: bool = False)
         emoji=False,
         legacy_windows=False,
     )
-    page = _Page(width, ascii_only=ascii_only)
+    page = _Page(width, wording.projects(report), ascii_only=ascii_only)
     for part in page.report(report):
         console.print(part)
     return "\n".join(line.rstrip() for line in out.getvalue().split("\n"))
@@ -87,8 +87,9 @@ def _hanging(mark: Text, content: RenderableType) -> RenderableType:
 class _Page:
     """Turns a report into what rich can lay out; nothing untrusted is ever read as markup."""
 
-    def __init__(self, width: int, *, ascii_only: bool) -> None:
+    def __init__(self, width: int, projects: frozenset[str], *, ascii_only: bool) -> None:
         self._width = width
+        self._projects = projects
         self._ascii_only = ascii_only
 
     def report(self, report: Report) -> Iterator[RenderableType]:
@@ -161,7 +162,7 @@ class _Page:
         where = text.one_line(place.file if place else test.id.file)
         if place and place.line:
             where = f"{where}:{place.line}"
-        project = f"[{text.one_line(test.id.project)}]" if test.id.project else ""
+        project = f"[{text.one_line(test.id.project)}]" if test.id.project in self._projects else ""
         notes = [text.truncate_middle(n, self._width) for n in (project, where) if n]
         notes += [note for note in (wording.attempts(test),) if note]
         line = self._mark(_FLAKY if test.outcome is Outcome.FLAKY else _FAILED)
@@ -172,7 +173,8 @@ class _Page:
 
     def _reasons(self, diagnosis: Diagnosis) -> Iterator[tuple[str, RenderableType]]:
         """Proof, what to do, what else it may be, and what is missing."""
-        for index, evidence in enumerate(diagnosis.evidence[:EVIDENCE_SHOWN]):
+        places = wording.by_place(diagnosis.evidence[:EVIDENCE_SHOWN])
+        for index, evidence in enumerate(places):
             yield "" if index else "proof", self._evidence(evidence)
         if len(diagnosis.evidence) > EVIDENCE_SHOWN:
             left = len(diagnosis.evidence) - EVIDENCE_SHOWN
@@ -186,18 +188,22 @@ class _Page:
         for index, missing in enumerate(diagnosis.missing):
             yield "" if index else "needs", self._prose(missing)
 
-    def _evidence(self, evidence: Evidence) -> RenderableType:
-        """Where it stands, when, and the words themselves."""
-        source = text.truncate_middle(text.one_line(evidence.source), 2 * self._width)
-        place = Text().append(self._say(f"{source}:{evidence.line}"), "cyan")
-        if evidence.timestamp:
-            place.append(f"  {wording.clock(evidence.timestamp)}", "dim")
-        lines = text.dedent(text.visible_block(evidence.quote)).split("\n")
-        shown = [text.truncate(line, 3 * self._width) for line in lines[:QUOTE_LINES]]
+    def _evidence(self, quotes: list[Evidence]) -> RenderableType:
+        """Where they stand, when, and the words themselves."""
+        first = quotes[0]
+        source = text.truncate_middle(text.one_line(first.source), 2 * self._width)
+        place = Text().append(self._say(f"{source}:{first.line}"), "cyan")
+        if first.timestamp:
+            place.append(f"  {wording.clock(first.timestamp)}", "dim")
+        shown = (self._text(line) for evidence in quotes for line in self._quote(evidence.quote))
+        return Group(place, Padding(Text("\n").join(shown), (0, 0, 0, 2)))
+
+    def _quote(self, quote: str) -> Iterator[str]:
+        """The first lines of a quote, and how many more."""
+        lines = text.dedent(text.visible_block(quote)).split("\n")
+        yield from (text.truncate(line, 3 * self._width) for line in lines[:QUOTE_LINES])
         if len(lines) > QUOTE_LINES:
-            shown.append(f"{text.ELLIPSIS} {wording.plural(len(lines) - QUOTE_LINES, 'more line')}")
-        quote = Text("\n").join(self._text(line) for line in shown)
-        return Group(place, Padding(quote, (0, 0, 0, 2)))
+            yield f"{text.ELLIPSIS} {wording.plural(len(lines) - QUOTE_LINES, 'more line')}"
 
     def _problems(self, report: Report) -> Iterator[RenderableType]:
         """What could not be read."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from dataclasses import replace
 from datetime import UTC
 from typing import TYPE_CHECKING
 
@@ -11,9 +12,10 @@ from heisenberg.model.diagnosis import Mechanism, Owner
 from heisenberg.model.run import Outcome
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from datetime import datetime
 
-    from heisenberg.model.diagnosis import Diagnosis
+    from heisenberg.model.diagnosis import Diagnosis, Evidence
     from heisenberg.model.report import Report
     from heisenberg.model.run import Location, Test
 
@@ -58,6 +60,8 @@ def _causes(report: Report) -> str:
     if number <= 1:
         return "one cause" if number else "no cause found"
     owners = Counter(incident.diagnosis.owner for incident in report.incidents)
+    if len(owners) == 1:
+        return f"{number} causes (all {owner(report.incidents[0].diagnosis.owner)})"
     return f"{number} causes (" + ", ".join(f"{n} {owner(o)}" for o, n in owners.items()) + ")"
 
 
@@ -124,7 +128,15 @@ def confidence(value: float) -> str:
 
 
 def attempts(test: Test) -> str:
-    """How the test got to its outcome, when it took more than one attempt; else nothing."""
+    """How the test got to its outcome, when it took more than one attempt; else nothing.
+
+    A repetition of a test has its number, as nothing else tells it from the others.
+    """
+    repeat = f"repeat {test.id.repeat}, " if test.id.repeat else ""
+    return f"{repeat}{_attempts(test)}".removesuffix(", ")
+
+
+def _attempts(test: Test) -> str:
     number = len(test.attempts)
     if number <= 1:
         return ""
@@ -134,9 +146,33 @@ def attempts(test: Test) -> str:
 
 
 def location(test: Test) -> Location | None:
-    """Where in the suite's code the test failed, else where it is written, if that is known."""
-    for attempt in test.bad_attempts:
-        for failure in attempt.failures:
-            if failure.location and failure.location.file:
-                return failure.location
-    return test.location if test.location and test.location.file else None
+    """Where the test failed in its own file, else where it is written, else where it failed.
+
+    A file that the report knows by a shorter name, relative to the suite, has that name.
+    """
+    failed = [f.location for a in test.bad_attempts for f in a.failures if f.location]
+    places = [place for place in (*failed, test.location) if place and place.file]
+    own = next((place for place in places if _is_own(test, place)), None)
+    if own:
+        return replace(own, file=test.id.file)
+    return next(iter(places), None)
+
+
+def _is_own(test: Test, place: Location) -> bool:
+    """Whether a place is in the test's file, whichever folder either name starts from."""
+    file, name = place.file.replace("\\", "/"), test.id.file.replace("\\", "/")
+    return bool(name) and (file == name or file.endswith(f"/{name}"))
+
+
+def by_place(evidence: Iterable[Evidence]) -> list[list[Evidence]]:
+    """Evidence of one line of one artefact together, in the order of its first quote."""
+    places: dict[tuple[str, int], list[Evidence]] = {}
+    for item in evidence:
+        places.setdefault((item.source, item.line), []).append(item)
+    return list(places.values())
+
+
+def projects(report: Report) -> frozenset[str]:
+    """The projects that need to be told apart: none when all red tests are of one."""
+    found = {test.id.project for incident in report.incidents for test in incident.tests}
+    return frozenset(found - {""}) if len(found) > 1 else frozenset()
