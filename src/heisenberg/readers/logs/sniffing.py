@@ -23,6 +23,7 @@ _CODE = re.compile(
     r"\s*(?:#!|import\s[\w{*]|from\s[\w.]+\simport\s|package\s\w|#include\s|using\s[\w.]+;|const\s\w+\s="
     r"|function\s\w+\(|(?:export|public|private|class|def|interface)\s\w|diff --git |@@ -\d)"
 )
+_DOCUMENT = re.compile(r"\s*(?:\{\s*[\"}]|\[\s*(?:[{\[\"]|\]$))")
 MAX_CONTROL_SHARE = 0.02
 
 
@@ -43,15 +44,17 @@ def sniff(artefact: Artefact) -> str | None:
         raise SourceError(f"cannot be opened ({error.strerror or error})") from error
     if not _is_text(lines):
         return None
+    filled = [line for line in lines if line.strip()]
+    if _MARKUP.match(filled[0]) or filled[0].strip() in {"{", "["}:
+        return None
     with open_log(artefact) as log:
         name = log.format
-    if name != "console":
-        return name
-    filled = [line for line in lines if line.strip()]
-    first = filled[0]
-    if _MARKUP.match(first) or first.strip()[:1] in {"{", "["} and _is_document(filled):
-        return None
-    return None if sum(1 for line in filled if _CODE.match(line)) > len(filled) // 10 else name
+        if name != "console":
+            # A report on one line may state a time, but says nothing.
+            return name if len(filled) > 1 or any(r.message for r in log.head(1)) else None
+    is_document = _DOCUMENT.match(filled[0])
+    is_code = sum(1 for line in filled if _CODE.match(line)) > len(filled) // 10
+    return None if is_document or is_code else name
 
 
 def _is_text(lines: list[str]) -> bool:
@@ -60,8 +63,3 @@ def _is_text(lines: list[str]) -> bool:
         return False
     odd = sum(1 for c in text if (c < " " and c not in "\t\n\r\x1b\b\f") or c == "\ufffd")
     return odd <= len(text) * MAX_CONTROL_SHARE
-
-
-def _is_document(lines: list[str]) -> bool:
-    first = lines[0].strip()
-    return first in {"{", "["} or first[:2] in {'{"', "[{", '["', "[]", "{}"}

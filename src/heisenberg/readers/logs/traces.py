@@ -21,14 +21,15 @@ _GO_START = re.compile(r"(?:panic|fatal error|runtime error): |goroutine \d+ \["
 _GO = re.compile(
     r"\s|goroutine \d+ \[|[\w./*()\[\]{}·-]+\(.*\)$|created by |exit status \d|\[signal |\[recovered"
 )
+_GROUP = re.compile(r"\s+(?:\|\s|\+-)")
+"""Python draws the branches of an ExceptionGroup with bars."""
 _ERROR_HEAD = re.compile(r"(?:Uncaught )?[\w.$]*(?:Error|Exception)\b")
 _PYTHON_START = "Traceback (most recent call last):"
 
-_BEGIN = re.compile(
-    r"(?m)^(?P<head>.*Traceback \(most recent call last\):|panic: .*|fatal error: .*"
-    r"|goroutine \d+ \[)"
-    r"|^(?P<frame>\s+at \S.*(?:\(|\bin\b|:\d+)|\s+at \S+\.\S+$|Caused by: |\s*from \S+:\d+:in"
-    r"|#0\s+\S+|Stack trace:|(?:PHP )?Stack trace:|\s+\d+: \S+)"
+_HEAD = re.compile(r"(?m)^(?:panic: |fatal error: |goroutine \d+ \[)")
+_FRAME = re.compile(
+    r"(?m)^(?:[ \t]+at \S.*(?:\(|\bin\b|:\d+)|[ \t]+at \S+\.\S+$|Caused by: "
+    r"|[ \t]*from \S+:\d+:in|#0\s+\S+|(?:PHP )?Stack trace:)"
 )
 
 UNCAUGHT = re.compile(
@@ -73,6 +74,8 @@ class Block:
         if self._awaits_exception:
             self._awaits_exception = False
             return True
+        if self._in_trace and _GROUP.match(line):
+            return True
         if self._go and _GO.match(line):
             return True
         if self._saw_caret and self._blank and _ERROR_HEAD.match(line):
@@ -87,20 +90,30 @@ def find_trace(text: str, message: str) -> str:
         text: The record's lines.
         message: Its first line without time and level, which may be the exception's head.
     """
-    found = _BEGIN.search(text)
-    if found is None:
+    begin, is_frame = _find_start(text)
+    if begin < 0:
         return ""
-    begin = text.rfind("\n", 0, found.start() + 1) + 1 if found.start() else 0
-    if found["frame"]:
-        while begin and text[begin : begin + 1] in " \t#CSP":
+    if is_frame:
+        # The exception's own line stands flush left above its frames.
+        while begin and text[begin] in " \t#CSP":
             begin = text.rfind("\n", 0, begin - 1) + 1
-            if text[begin : begin + 1] not in " \t":
+            if text[begin] not in " \t":
                 break
     if begin:
         return text[begin:].rstrip()
-    head = message if found["frame"] else found["head"]
-    rest = text.partition("\n")[2].rstrip()
-    return f"{head}\n{rest}" if rest else ""
+    first, _, rest = text.partition("\n")
+    head = message if is_frame else first[max(first.find(_PYTHON_START), 0) :]
+    return f"{head}\n{rest.rstrip()}" if rest.strip() else ""
+
+
+def _find_start(text: str) -> tuple[int, bool]:
+    """Where the first line of a trace starts, -1 for none, and whether it is one of frames."""
+    python = text.find(_PYTHON_START)
+    found = [(text.rfind("\n", 0, python) + 1, False)] if python >= 0 else []
+    for pattern, is_frame in ((_HEAD, False), (_FRAME, True)):
+        if match := pattern.search(text):
+            found.append((match.start(), is_frame))
+    return min(found, default=(-1, False))
 
 
 def _indent(line: str) -> int:
