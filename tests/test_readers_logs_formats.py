@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import pytest
+
 from heisenberg.model.logs import Level, LogRecord
 from heisenberg.model.run import Artefact
 from heisenberg.readers.logs import open_log, sniff

@@ -9,13 +9,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
 from heisenberg.errors import SourceError
 from heisenberg.model.logs import Level
 from heisenberg.model.run import Artefact
 from heisenberg.readers.logs import Log, count_lines, open_log
 from heisenberg.readers.logs.lines import MAX_LINE_BYTES
-from hypothesis import example, given, settings
-from hypothesis import strategies as st
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -132,7 +133,12 @@ def test_bisection_reads_little_of_a_large_file(
     path.write_text("".join(python_line(START + timedelta(seconds=n), "x") for n in range(60_000)))
     read, real = [], os.pread
     with open_log(artefact(path)) as log:
-        monkeypatch.setattr(os, "pread", lambda *a: read.append(a[1]) or real(*a))
+
+        def counted(descriptor: int, count: int, offset: int) -> bytes:
+            read.append(count)
+            return real(descriptor, count, offset)
+
+        monkeypatch.setattr(os, "pread", counted)
         moment = START + timedelta(seconds=40_000)
         found = list(log.window(moment, moment + timedelta(seconds=1)))
 

@@ -78,13 +78,18 @@ class LineFile:
         """Whether the file's first bytes are one of these."""
         return self._read(0, 32).startswith(beginnings)
 
-    def line_start(self, position: int) -> int:
-        """Offset of the first line that starts at or after a byte; the size when none does."""
+    def line_start(self, position: int, stop: int | None = None) -> int:
+        """Offset of the first line that starts at or after a byte; the size when none does.
+
+        With `stop`, a line that starts after it need not be found.
+        """
         if position <= 0:
             return 0
-        at = (position - self._unit) // self._unit * self._unit
-        while at < self.size:
-            data = self._read(at, FIRST_READ_BYTES)
+        stop = self.size if stop is None else stop
+        at, read_bytes = (position - self._unit) // self._unit * self._unit, FIRST_READ_BYTES
+        while at < stop:
+            data = self._read(at, read_bytes)
+            read_bytes = READ_BYTES
             if not data:
                 break
             found = self._find(data, 0)
@@ -120,7 +125,7 @@ class LineFile:
                 nuls += len(data) - len(pending)
             elif len(data) > MAX_LINE_BYTES:
                 yield at, self._decode(self._cut(data))
-                at = self.line_start(at + nuls + len(data))
+                at = self.line_start(at + nuls + len(data), stop)
                 pending, nuls = b"", 0
             else:
                 pending = data

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from itertools import islice
 from typing import TYPE_CHECKING, NamedTuple, Self
 
 from heisenberg.errors import SourceError
@@ -172,7 +173,7 @@ class Log:
         probes = [_take(file.lines(0, PROBE_BYTES * 4), HEAD_LINES)]
         step = max(PROBE_BYTES * 2, file.size // PROBES)
         for position in range(step, file.size, step):
-            at = file.line_start(position)
+            at = file.line_start(position, position + PROBE_BYTES)
             probes.append(_take(file.lines(at, position + PROBE_BYTES), PROBE_LINES))
         tail = file.line_start(file.size - PROBE_BYTES)
         probes.append(_take(file.lines(tail, file.size), HEAD_LINES))
@@ -202,7 +203,7 @@ class Log:
         low, high = 0, self._file.size
         while high - low > PROBE_BYTES:
             middle = (low + high) // 2
-            found = self._first_time(self._file.line_start(middle), high)
+            found = self._first_time(self._file.line_start(middle, high), high)
             if found is None or found[1] >= when:
                 high = middle
             else:
@@ -262,4 +263,4 @@ def _later(when: datetime, margin: timedelta) -> datetime:
 
 
 def _take(lines: Iterator[tuple[int, str]], count: int) -> list[tuple[int, str]]:
-    return [line for _, line in zip(range(count), lines, strict=False)]
+    return list(islice(lines, count))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from heisenberg.errors import SourceError
@@ -13,6 +14,8 @@ if TYPE_CHECKING:
     from heisenberg.model.run import Artefact
 
 HEAD_LINES = 60
+
+HEAD_BYTES = 1 << 18
 
 _MAGIC = (
     b"PK\x03\x04", b"\x1f\x8b", b"\x89PNG", b"\xff\xd8\xff", b"GIF8", b"%PDF", b"\x7fELF", b"BZh",
@@ -39,7 +42,8 @@ def sniff(artefact: Artefact) -> str | None:
         with LineFile(artefact.path) as file:
             if not file.size or file.starts_with(_MAGIC):
                 return None
-            lines = [line[:4000] for _, (_, line) in zip(range(HEAD_LINES), file.lines())]
+            head = islice(file.lines(0, HEAD_BYTES), HEAD_LINES)
+            lines = [line[:4000] for _, line in head]
     except OSError as error:
         raise SourceError(f"cannot be opened ({error.strerror or error})") from error
     if not _is_text(lines):
