@@ -137,7 +137,7 @@ def _merge_infrastructure(clusters: list[Cluster]) -> list[Cluster]:
         if cause is None or cause.trouble not in INFRASTRUCTURE or cause.kind is SuspectKind.OUTAGE:
             others.append(group)
             continue
-        key = (cause.service, cause.trouble)
+        key = (cause.outside or cause.dependency or cause.service, cause.trouble)
         merged[key] = _join(merged[key], group) if key in merged else group
     return [*merged.values(), *others]
 

@@ -17,7 +17,7 @@ from heisenberg.analysis.clock import estimate_offsets
 from heisenberg.analysis.facts import read_facts
 from heisenberg.analysis.happenings import LONGEST_MS, join, observe
 from heisenberg.analysis.outages import find_outages
-from heisenberg.analysis.suspects import PRIOR, is_mild, is_ordinary, root_of, suspect_of
+from heisenberg.analysis.suspects import PRIOR, is_mild, is_ordinary, is_tied, root_of, suspect_of
 from heisenberg.analysis.trouble import INFRASTRUCTURE, name_trouble
 from heisenberg.analysis.windows import Span, Window, merge, run_span, subtract, window
 from heisenberg.model.correlation import Correlation, FailedTest, Suspect, SuspectKind
@@ -44,6 +44,10 @@ OUTBID = 0.55
 MAX_SUSPECTS = 8
 """Kept per test; the rest is far behind."""
 MIN_SCORE = 0.08
+TIED_NOISE = 0.7
+"""Most that an error which belongs to a request may lose for being there at other times too."""
+MIN_CONTRASTED = 3
+"""Fewer failing attempts than this say nothing of what failing attempts have in common."""
 PRIOR_NOISE = 0.5
 """Sightings added to what was counted in clean time, so that never seen is not never there."""
 
@@ -78,6 +82,7 @@ class _Scene:
     outages: Sequence[Outage]
     clean: Sequence[Span]
     """Time in which only passing attempts ran."""
+    services: tuple[str, ...]
 
 
 class _Sweep(Generic[T]):
@@ -152,7 +157,7 @@ def correlate(
         if t.is_fine(a) and (w := window(a, None, whole)).is_exact
     )
     clean = subtract((p.span for p in passing), spans)
-    suspects = _suspects(_Scene(failing, passing, seen, find_outages(seen, whole), clean))
+    suspects = _suspects(_Scene(failing, passing, seen, find_outages(seen, whole), clean, services))
     tests = tuple(_speaking(t, facts, suspects) for t in bad)
     return Correlation(
         tests,
@@ -227,7 +232,7 @@ def _suspects(scene: _Scene) -> dict[int, list[Suspect]]:
         provokers = provoking.at(happening.began, happening.time)
         if not near or is_ordinary(happening):
             continue
-        base = suspect_of(happening)
+        base = suspect_of(happening, scene.services)
         tokens = _path_tokens(happening)
         fits = [(f, _fit(f, happening, tokens)) for f in near]
         best = max(fit for _, fit in fits)
@@ -275,27 +280,28 @@ def _fit(f: _Failing, happening: Happening, tokens: frozenset[str]) -> float:
             ).total_seconds()
             time = max(0.25, 0.8 - 0.12 * away)
     else:
-        time = 0.6
+        time = 0.6 if is_tied(happening) else 0.2
     return 0.7 * time + 0.3 * _subject(f, tokens)
 
 
 def _provoked(passing: _Passing, tokens: frozenset[str]) -> float:
     """How well a passing test would explain it, in [0, 1]: many tests provoke a refusal."""
-    return 0.62 + 0.3 * _about(passing.test, frozenset(), tokens)
+    test = passing.test.id
+    return 0.62 + (0.25 if tokens & _words(f"{test.title} {test.file}") else 0.1)
 
 
 def _subject(f: _Failing, tokens: frozenset[str]) -> float:
-    code = _words(" ".join((f.facts.code, *f.facts.code_before, f.facts.url, f.facts.locator)))
-    return _about(f.test, code, tokens)
-
-
-def _about(test: Test, code: frozenset[str], tokens: frozenset[str]) -> float:
-    """Whether the request is about what the test is about."""
+    """Whether the request is about what the test is about, in [0, 1]."""
     if not tokens:
         return 0.6
-    if tokens & code:
-        return 1.0
-    return 0.85 if tokens & _words(f"{test.id.title} {test.id.file}") else 0.3
+    test, facts = f.test.id, f.facts
+    places = (
+        (0.3, " ".join((facts.code, *facts.code_before, facts.url)).replace(facts.locator, " ")),
+        (0.2, test.title),
+        (0.2, test.file),
+        (0.1, facts.locator),
+    )
+    return min(1.0, 0.3 + sum(weight for weight, text in places if tokens & _words(text)))
 
 
 def _path_tokens(happening: Happening) -> frozenset[str]:
@@ -310,13 +316,36 @@ def _words(text: str) -> frozenset[str]:
 
 
 def _noise(happening: Happening, scene: _Scene, near: Window) -> float:
-    """Chance that such a record falls into such a window though nothing fails."""
-    counted = scene.seen.count(root_of(happening).template, scene.clean)
+    """Chance that such a record falls into such a window though nothing fails.
+
+    What belongs to a request never counts as noise altogether: tests that pass may well not look
+    at what failed beside them.
+    """
+    template = root_of(happening).template
+    if near.is_exact:
+        counted = scene.seen.count(template, scene.clean)
+        clean_s = sum(span.seconds for span in scene.clean)
+    else:
+        # Without times of its own every test saw all of the run; one sighting a failure is enough.
+        counted = max(0, len(scene.seen.times.get(template, ())) - 2 * len(scene.failing))
+        clean_s = near.span.seconds
     if not counted:
         return 0.0
-    clean_s = sum(span.seconds for span in scene.clean)
     rate = (counted + PRIOR_NOISE) / max(clean_s, 1.0)
-    return 1 - math.exp(-rate * near.span.seconds)
+    chance = 1 - math.exp(-rate * near.span.seconds)
+    if not is_tied(happening):
+        return chance
+    return TIED_NOISE * chance * (1 - _contrast(template, scene))
+
+
+def _contrast(template: str, scene: _Scene) -> float:
+    """By how much more often failing attempts see such a record than passing ones, in [0, 1]."""
+    if len(scene.failing) < MIN_CONTRASTED or not scene.passing:
+        return 0.0
+    seen = scene.seen
+    failing = sum(seen.count(template, (f.window.span,)) > 0 for f in scene.failing)
+    passing = sum(seen.count(template, (p.span,)) > 0 for p in scene.passing)
+    return max(0.0, failing / len(scene.failing) - passing / len(scene.passing))
 
 
 def _outage_suspect(outage: Outage, f: _Failing) -> Suspect | None:

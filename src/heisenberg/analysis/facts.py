@@ -269,6 +269,8 @@ def _code(text: str) -> tuple[str, tuple[str, ...]]:
         before: list[str] = []
         numbered = "|" in line[: line.find(match["code"])]
         for earlier in reversed(lines[:index]):
+            if not earlier.strip():
+                continue
             shown = _CODE_LINE.match(earlier) if numbered else _PYTEST_SOURCE.match(earlier)
             if not shown:
                 break

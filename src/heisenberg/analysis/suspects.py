@@ -7,12 +7,15 @@ from typing import TYPE_CHECKING
 
 from heisenberg.analysis.frames import is_library, own_frame, raised, read_frames
 from heisenberg.analysis.normalize import normalize
-from heisenberg.analysis.trouble import INFRASTRUCTURE, name_trouble
+from heisenberg.analysis.trouble import INFRASTRUCTURE, TROUBLES, find_trouble, name_trouble
+from heisenberg.hosts import dependency, external_host
 from heisenberg.model.correlation import Suspect, SuspectKind
 from heisenberg.model.diagnosis import Mechanism
 from heisenberg.model.logs import Level
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from heisenberg.analysis.happenings import Happening, Sighting
     from heisenberg.model.logs import LogRecord
 
@@ -34,8 +37,13 @@ UNTIED = 0.75
 _ASSET = re.compile(r"/(?:favicon\.\w+|robots\.txt|apple-touch-icon[\w.-]*|[\w.-]+\.map)$")
 
 
-def suspect_of(happening: Happening) -> Suspect:
-    """The happening as a suspect, its score the prior of its kind."""
+def suspect_of(happening: Happening, services: Iterable[str]) -> Suspect:
+    """The happening as a suspect, its score the prior of its kind.
+
+    Args:
+        happening: At least one record.
+        services: Services whose logs are known, to name a dependency by.
+    """
     root = root_of(happening)
     record = root.record
     kind = _kind(record, happening)
@@ -43,56 +51,76 @@ def suspect_of(happening: Happening) -> Suspect:
     status = next((s.record.status for s in happening.sightings if s.record.status), None)
     if kind is SuspectKind.REQUEST and status is not None and status < 500 and status != 429:  # noqa: PLR2004 (HTTP classes)
         score *= CLIENT_ERROR
-    is_tied = status is not None or any(
-        s.record.request_id or s.record.path for s in happening.sightings
-    )
-    if (
-        not is_tied
-        and kind in (SuspectKind.ERROR, SuspectKind.WARNING)
-        and record.level < Level.FATAL
-    ):
+    if not is_tied(happening):
         score *= UNTIED
-    text = f"{record.message}\n{record.exception[-1500:]}" if record.exception else _wording(record)
     error = raised(record.exception) if record.exception else None
+    said = _said(record)
+    around = tuple(text for s in happening.sightings if s is not root for text in _said(s.record))
+    trouble, telling = _trouble((error[2],) if error else (), said, around, status)
     frame = own_frame(read_frames(record.exception)) if record.exception else None
     return Suspect(
         kind=kind,
         service=record.service,
-        signature=_signature(kind, record),
+        signature=_signature(kind, record, trouble),
         root=record,
         chain=tuple(s.record for s in happening.sightings if s is not root),
         time=root.time,
         fit=0.0,
         noise=0.0,
         score=score,
-        trouble=_trouble(error[2] if error else "", text, status),
+        trouble=trouble,
+        dependency=dependency(said, services, record.service),
+        outside=external_host((*said, *around)),
+        telling=telling,
         error=error[2] if error else "",
         place=f"{frame.file}:{frame.line}" if frame and not is_library(frame) else "",
     )
 
 
-def _wording(record: LogRecord) -> str:
-    """The message and the fields that go on to explain it."""
-    details = [v for v in record.fields.values() if 2 < len(v) < 300]  # noqa: PLR2004 (words, not flags)
-    return "\n".join([record.message, *details])
+def _said(record: LogRecord) -> tuple[str, ...]:
+    """What a record says in words: message, end of its stack, fields; no frames."""
+    tail = "\n".join(record.exception.splitlines()[-4:])
+    return tuple(text for text in (record.message, tail, *record.fields.values()) if len(text) > 2)  # noqa: PLR2004 (words, not flags)
 
 
-def _trouble(error: str, text: str, status: int | None) -> Mechanism:
-    """What the deepest error names; only then what is around it."""
-    named = name_trouble(error)
-    if named is not Mechanism.UNKNOWN:
-        return named
-    named = name_trouble(text)
-    if named is Mechanism.UNKNOWN and status == 429:  # noqa: PLR2004 (HTTP Too Many Requests)
-        return Mechanism.RATE_LIMIT
-    if named is Mechanism.UNKNOWN and status in (401, 403):
-        return Mechanism.AUTH
-    return named
+def _trouble(
+    error: tuple[str, ...],
+    said: tuple[str, ...],
+    around: tuple[str, ...],
+    status: int | None,
+) -> tuple[Mechanism, tuple[str, ...]]:
+    """What the error names, else the record's own words, else those around it; and the words."""
+    for texts in (error, said, around):
+        found = [find_trouble(text) for text in texts]
+        named = min((mechanism for mechanism, _ in found), key=_specific, default=Mechanism.UNKNOWN)
+        if named is not Mechanism.UNKNOWN:
+            words = tuple(words for mechanism, words in found if mechanism is named)
+            return named, words[:2] if texts is said else ()
+    if status == 429:  # noqa: PLR2004 (HTTP Too Many Requests)
+        return Mechanism.RATE_LIMIT, ()
+    if status in (401, 403):
+        return Mechanism.AUTH, ()
+    return Mechanism.UNKNOWN, ()
+
+
+_ORDER = {trouble.mechanism: rank for rank, trouble in enumerate(TROUBLES)}
+
+
+def _specific(mechanism: Mechanism) -> int:
+    return _ORDER.get(mechanism, len(_ORDER))
+
+
+def is_tied(happening: Happening) -> bool:
+    """Whether it belongs to a request or ends a process, rather than to work in the background."""
+    return any(
+        s.record.request_id or s.record.path or s.record.exception or s.record.level >= Level.FATAL
+        for s in happening.sightings
+    )
 
 
 def root_of(happening: Happening) -> Sighting:
     """The deepest record: the first service to complain, and there its exception."""
-    complaints = [s for s in happening.sightings if _depth(s.record) >= 2]  # noqa: PLR2004 (see _depth)
+    complaints = [s for s in happening.sightings if _depth(s.record) >= 3]  # noqa: PLR2004 (see _depth)
     if not complaints:
         return max(happening.sightings, key=lambda s: (_depth(s.record), -s.time.timestamp()))
     first = min(complaints, key=lambda s: s.time)
@@ -101,11 +129,11 @@ def root_of(happening: Happening) -> Sighting:
 
 
 def _depth(record: LogRecord) -> int:
-    """3 an exception, 2 an error in words, 1 an error status, 0 the rest."""
+    """4 an exception, 3 an error in words, 2 a warning in words, 1 an error status, 0 the rest."""
     if record.exception:
-        return 3
-    if record.level >= Level.ERROR and record.status is None:
-        return 2
+        return 4
+    if record.status is None and record.level >= Level.WARNING:
+        return 3 if record.level >= Level.ERROR else 2
     return 1 if record.status is not None and record.status >= 400 else 0  # noqa: PLR2004 (HTTP errors)
 
 
@@ -121,7 +149,7 @@ def _kind(record: LogRecord, happening: Happening) -> SuspectKind:
     return SuspectKind.WARNING if record.level >= Level.WARNING else SuspectKind.SLOW
 
 
-def _signature(kind: SuspectKind, record: LogRecord) -> str:
+def _signature(kind: SuspectKind, record: LogRecord, trouble: Mechanism) -> str:
     """Same cause, same signature, whichever request or test ran into it."""
     if kind is SuspectKind.EXCEPTION:
         error = raised(record.exception)
@@ -134,9 +162,9 @@ def _signature(kind: SuspectKind, record: LogRecord) -> str:
                 if frame and frames and not is_library(frames[0]):
                     where = f" in {frame.file}:{frame.function}"
             return f"{record.service}: {normalize(f'{error[0]}: {error[1]}')}{where}"
-    if kind in (SuspectKind.REQUEST, SuspectKind.SLOW):
+    if kind in (SuspectKind.REQUEST, SuspectKind.SLOW) and record.path:
         return f"{record.method} {normalize(record.path)} {record.status or ''} {kind}".strip()
-    return f"{record.service}: {normalize(record.message[:400])}"
+    return f"{record.service}: {normalize(record.message[:400])} ({trouble})"
 
 
 def is_ordinary(happening: Happening) -> bool:

@@ -105,6 +105,7 @@ TROUBLES: tuple[Trouble, ...] = (
         r"(?:token|session|jwt|credentials?|api.?key) (?:has |is |was )?(?:expired|revoked|invalid|missing|rejected)",
         r"ExpiredSignature|InvalidSignature|InvalidToken|Unauthori[sz]ed|\bForbidden\b|permission denied for",
         r"not authori[sz]ed|InvalidPassword|csrf|missing authorization",
+        r"AuthenticationError|AuthenticationFailed|username-password|wrong (?:user|password)|(?:bad|invalid) (?:user|login|password)",
     ),
     _trouble(
         Mechanism.CONFIGURATION,
@@ -121,6 +122,7 @@ TROUBLES: tuple[Trouble, ...] = (
         r"invalid (?:base )?url|unsupported protocol|No connection adapters|MissingSchema",
         r"bean of type|NoSuchBeanDefinition|Could not resolve placeholder",
         r"unknown command|ERR_INVALID_URL|permission denied\b(?! for)|\bEACCES\b|read-only file system",
+        r"read-only (?:transaction|mode|replica|database|user)|READONLY You can'?t write|ReadOnlySqlTransaction|is read-only\b",
     ),
     _trouble(
         Mechanism.PROCESS_CRASH,
@@ -156,12 +158,23 @@ TROUBLES: tuple[Trouble, ...] = (
         r"unreachable|circuit (?:breaker )?(?:is )?open|no healthy upstream|dial tcp",
     ),
     _trouble(
+        Mechanism.TIMEOUT_BUDGET,
+        r"read timed out|ReadTimeout|SocketTimeout|timeout (?:awaiting|waiting for) (?:response|headers)",
+        r"context deadline exceeded|DeadlineExceeded|request timed out|gateway time-?out|ESOCKETTIMEDOUT",
+        r"did not (?:answer|respond|reply) (?:in|within)|timeout of \d+ ?ms exceeded",
+    ),
+    _trouble(
         Mechanism.NETWORK,
         r"connection reset|\bECONNRESET\b|ERR_CONNECTION_RESET|broken pipe|\bEPIPE\b|socket hang up|connection aborted",
         r"network is unreachable|no route to host|\bETIMEDOUT\b|\bEHOSTUNREACH\b|\bENETUNREACH\b|ERR_NETWORK_\w+",
-        r"ConnectTimeout|ReadTimeout|read timed out|connect(?:ion)? timed out|RemoteDisconnected|remote end closed",
+        r"ConnectTimeout|connect(?:ion)? timed out|RemoteDisconnected|remote end closed",
         r"ERR_EMPTY_RESPONSE|ERR_INTERNET_DISCONNECTED|ERR_CONNECTION_\w+|ERR_TIMED_OUT|ERR_PROXY\w+|packet loss",
-        r"RemoteProtocolError|IncompleteRead|ChunkedEncodingError|unexpected EOF|i/o timeout|context deadline exceeded",
+        r"RemoteProtocolError|IncompleteRead|ChunkedEncodingError|unexpected EOF|i/o timeout",
+    ),
+    _trouble(
+        Mechanism.BACKEND_ERROR,
+        r"\b500 (?:server|internal)|internal server error|status(?: ?code)?[ :=]+500\b|HTTP(?:/\d(?:\.\d)?)? 500\b",
+        r"(?:responded|answered|replied|returned|failed) with (?:an? )?(?:HTTP )?(?:error )?(?:status )?(?:code )?500\b",
     ),
     _trouble(
         Mechanism.UNHANDLED_EXCEPTION,
@@ -191,6 +204,39 @@ INFRASTRUCTURE = frozenset(
 """Trouble that strikes wherever the code happens to be, so the place in the code is no part of it."""
 
 MAX_TEXT = 2000
+MAX_FRAGMENT = 180
+"""Characters of the words that tell a trouble, with what stands around them."""
+
+
+def find_trouble(text: str) -> tuple[Mechanism, str]:
+    """Find the trouble that a text tells of, and the words that tell it.
+
+    Args:
+        text: As for `name_trouble`.
+
+    Returns:
+        (mechanism, fragment of the text around the telling words, at most `MAX_FRAGMENT`
+        characters and within one line); (UNKNOWN, "") when it tells of none.
+    """
+    shortened = text[:MAX_TEXT]
+    for trouble in TROUBLES:
+        match = trouble.pattern.search(shortened)
+        if match:
+            return trouble.mechanism, _fragment(shortened, match.start(), match.end())
+    return Mechanism.UNKNOWN, ""
+
+
+def _fragment(text: str, start: int, end: int) -> str:
+    begin = text.rfind("\n", 0, start) + 1
+    stop = text.find("\n", end)
+    line = text[begin : stop if stop >= 0 else len(text)]
+    if len(line) <= MAX_FRAGMENT:
+        return line.strip()
+    at = start - begin
+    first = max(0, at - MAX_FRAGMENT // 3)
+    if first:
+        first = line.find(" ", first, at) + 1 or at
+    return line[first : first + MAX_FRAGMENT].strip()
 
 
 def name_trouble(text: str) -> Mechanism:

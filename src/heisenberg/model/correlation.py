@@ -61,6 +61,12 @@ class Suspect:
     """The line of the stack that names the error, as it stands in the log."""
     place: str = ""
     """`FILE:LINE` of the innermost frame in the project's own code."""
+    dependency: str = ""
+    """What it complains of: another service, a host; empty when it names none."""
+    outside: str = ""
+    """The host of another party that it names."""
+    telling: tuple[str, ...] = ()
+    """Fragments of the root that name the trouble, as they stand in the log."""
     until: datetime | None = None
     """End of an outage; None when it is not one, or never ended."""
 

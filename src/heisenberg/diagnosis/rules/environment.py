@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from heisenberg.diagnosis.claim import Claim
-from heisenberg.diagnosis.places import external_host, is_database, is_external
+from heisenberg.hosts import external_host, is_database, is_external
 from heisenberg.model.diagnosis import Mechanism, Owner, Symptom
 
 if TYPE_CHECKING:

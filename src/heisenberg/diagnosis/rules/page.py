@@ -20,6 +20,10 @@ _BY_HANDLE = re.compile(
     r"get_by_label|By\.|^[.#]|^//|cssSelector|xpath",
     re.IGNORECASE,
 )
+_CONTROL = re.compile(
+    r"Role\(\s*['\"](?:button|link|textbox|checkbox|combobox|tab|menuitem|radio|searchbox|switch|slider|option)\b"
+)
+"""What one acts on; when it is gone it was renamed, where a heading or a text was reworded."""
 _AMBIGUOUS = re.compile(
     r"strict mode violation|resolved to \d+ elements:|matched multiple|multiple elements",
     re.IGNORECASE,
@@ -45,6 +49,8 @@ def selector_drift(context: Context) -> Claim | None:
         return None
     if f.action:
         strength = 0.72
+    elif _CONTROL.search(f.locator):
+        strength = 0.62
     elif _BY_HANDLE.search(f.locator) and not _BY_TEXT.search(f.locator):
         strength = 0.5
     else:
@@ -86,6 +92,8 @@ def text_not_shown(context: Context) -> Claim | None:
     """A text that the test expects never appeared, and nothing failed behind the page."""
     f = context.fact
     if not (f.not_found and f.locator and not f.action and _BY_TEXT.search(f.locator)):
+        return None
+    if _CONTROL.search(f.locator):
         return None
     return Claim(
         Owner.TEST,

@@ -7,13 +7,7 @@ from typing import TYPE_CHECKING
 
 from heisenberg.diagnosis.claim import Claim
 from heisenberg.diagnosis.context import cite_record
-from heisenberg.diagnosis.places import (
-    external_host,
-    is_database,
-    is_store,
-    suspect_texts,
-    target,
-)
+from heisenberg.hosts import is_database, is_store
 from heisenberg.model.correlation import SuspectKind
 from heisenberg.model.diagnosis import Mechanism, Owner
 
@@ -146,17 +140,15 @@ def named_trouble(context: Context) -> Claim | None:
         return None
     owner, factor, sentence, fix = reading
     error = cause.error
-    texts = suspect_texts(cause)
-    joined = "\n".join(texts)
+    joined = "\n".join((cause.root.message, error, *cause.telling))
     component = cause.service
     mechanism = cause.trouble
-    outside = external_host(texts)
     if mechanism in _REMOTE:
-        component = target(cause.root, context.services)
-        if outside:
-            owner, component = Owner.EXTERNAL, outside
+        component = cause.dependency or cause.service
+        if cause.outside:
+            owner, component = Owner.EXTERNAL, cause.outside
     if mechanism is Mechanism.DATABASE_CONNECTION and not _POOL.search(joined):
-        owner, component = Owner.ENVIRONMENT, target(cause.root, context.services)
+        owner, component = Owner.ENVIRONMENT, cause.dependency or cause.service
     if mechanism is Mechanism.DATABASE_CONNECTION and owner is Owner.PRODUCT:
         sentence = "{service} runs out of database connections: {error}."
     if mechanism is Mechanism.AUTH and (_EXPIRY.search(joined) and context.offsets):
@@ -304,7 +296,7 @@ def backend_error(context: Context) -> Claim | None:
     request = _request(cause)
     what = cause.root.message.rstrip(".") or request
     owner, mechanism = Owner.PRODUCT, Mechanism.BACKEND_ERROR
-    outside = external_host(suspect_texts(cause))
+    outside = cause.outside
     if outside:
         owner, mechanism = Owner.EXTERNAL, Mechanism.DEPENDENCY_DOWN
     component = outside or cause.service
@@ -415,8 +407,7 @@ def _cite(context: Context, error: str) -> tuple[Citation, ...]:
     cause = context.cause
     if cause is None:
         return context.cite_symptom()
-    fields = [v for v in cause.root.fields.values() if 8 < len(v) < 200 and " " in v]  # noqa: PLR2004 (words that explain)
-    root = cite_record(cause.root, error, cause.root.message, *fields[:2])
+    root = cite_record(cause.root, error, *cause.telling, cause.root.message)
     return (*root, *_cite_chain(cause), *_cite_related(context), *context.cite_symptom())
 
 

@@ -23,6 +23,11 @@ _NOW = re.compile(
     r"new Date\(|Date\.now|datetime\.(?:now|utcnow|today)|date\.today|time\.time\(|Instant\.now|LocalDate"
     r"|time\.Now|DateTime\.(?:Utc)?Now|Time\.(?:now|zone)"
 )
+_LOCAL_NOW = re.compile(
+    r"date\.today\(\)|datetime\.(?:now|today)\(\)|LocalDate(?:Time)?\.now\(\)|DateTime\.(?:Now|Today)"
+    r"|toLocale\w*\(|getDate\(|getHours\("
+)
+_UTC = re.compile(r"UTC|utc|toISOString|getUTC")
 _COUNT = re.compile(
     r"toHaveCount|toHaveLength|\blen\(|\.count\(|\.length\b|\.size\(|hasSize|have_length|assertCount|should\('have\.length"
 )
@@ -36,7 +41,7 @@ def wrong_number(context: Context) -> Claim | None:
     if not f.has_received or f.http_status or _is_blank(f.received):
         return None
     expected, received = _NUMBER.findall(f.expected), _NUMBER.findall(f.received)
-    if not expected or not received or expected == received:
+    if not expected or not received or expected == received or _DATE.search(f.received):
         return None
     strength = 0.7 if _same_words(f.expected, f.received) else 0.45
     if context.is_flaky:
@@ -135,11 +140,12 @@ def wrong_time(context: Context) -> Claim | None:
     if not all(dates) or dates[0] == dates[1]:
         return None
     now = bool(_NOW.search(context.code))
+    is_local = bool(_LOCAL_NOW.search(context.code)) and not _UTC.search(context.code)
     return Claim(
-        Owner.PRODUCT,
+        Owner.TEST if is_local else Owner.PRODUCT,
         Mechanism.CLOCK,
-        0.72 if now else 0.55,
-        _component(context),
+        0.75 if now else 0.55,
+        "test" if is_local else _component(context),
         f"{_subject(context)} is {f.received} where {f.expected} is right: "
         "clock or time zone differ between where it is made and where it is shown.",
         "Keep times in UTC from end to end, convert only for display, and fix the clock in the test.",
@@ -153,15 +159,17 @@ def other_order(context: Context) -> Claim | None:
     f = context.fact
     if not f.has_received:
         return None
+    drawn = _RANDOM.search(context.code)
     expected, received = _WORDS.findall(f.expected), _WORDS.findall(f.received)
     permuted = len(expected) > 1 and expected != received and Counter(expected) == Counter(received)
-    chance = bool(_RANDOM.search(context.code)) and context.is_flaky
-    if not permuted and not chance:
+    if not permuted and not drawn:
         return None
+    refused = f.http_status is not None and f.http_status < 500  # noqa: PLR2004 (HTTP classes)
+    strength = 0.6 if permuted or refused or context.is_flaky else 0.35
     return Claim(
         Owner.TEST,
         Mechanism.RANDOMNESS,
-        0.6 if permuted else 0.5,
+        strength,
         "test",
         "The same items come in another order than the test expects."
         if permuted
@@ -169,7 +177,7 @@ def other_order(context: Context) -> Claim | None:
         "Sort before comparing, or ask the product for a defined order."
         if permuted
         else "Fix the seed or the data, and print the seed with the failure.",
-        _cite(context),
+        (*context.cite_failure(drawn.group() if drawn else ""), *_cite(context)),
     )
 
 

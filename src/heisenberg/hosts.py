@@ -1,4 +1,4 @@
-"""Whose side of the fence a host, a service or a process is on."""
+"""Hosts and services that a text names, and whose side of the fence they are on."""
 
 from __future__ import annotations
 
@@ -9,9 +9,6 @@ from urllib.parse import urlsplit
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-
-    from heisenberg.model.correlation import Suspect
-    from heisenberg.model.logs import LogRecord
 
 _URL = re.compile(r"\b(?:https?|wss?|grpc|amqp|redis|postgres(?:ql)?|mysql)://[^\s\"'<>)\]}]+")
 _HOST_WORD = re.compile(
@@ -64,17 +61,6 @@ def external_host(texts: Iterable[str]) -> str:
     return next((host for text in texts for host in hosts_of(text) if is_external(host)), "")
 
 
-def record_texts(record: LogRecord) -> tuple[str, ...]:
-    """What a record says in words, without the frames of its stack."""
-    tail = "\n".join(record.exception.splitlines()[-3:])
-    return (record.message, tail, *record.fields.values())
-
-
-def suspect_texts(suspect: Suspect) -> tuple[str, ...]:
-    """What all records of a suspect say in words."""
-    return tuple(text for record in (suspect.root, *suspect.chain) for text in record_texts(record))
-
-
 def is_database(name: str) -> bool:
     """Whether a service's name or message speaks of a database server."""
     return bool(_DATABASE.search(name))
@@ -85,29 +71,35 @@ def is_store(name: str) -> bool:
     return bool(_STORE.search(name))
 
 
-def target(record: LogRecord, services: Iterable[str]) -> str:
-    """The dependency that a record complains of: a known service, a host, or the words for it.
+def dependency(texts: Iterable[str], services: Iterable[str], own: str) -> str:
+    """The dependency that a service complains of: another service, a host, or the words for it.
 
     Args:
-        record: Of the service that complains.
+        texts: What the service says, the message first.
         services: Services whose logs are known.
+        own: The service that complains.
+
+    Returns:
+        Its name, or empty when the texts name none.
     """
-    texts = record_texts(record)
-    joined = " ".join(texts).lower()
-    named = [s for s in services if s != record.service and len(s) > 2 and s.lower() in joined]  # noqa: PLR2004 (a real name)
-    if named:
-        return named[0]
-    outside = external_host(texts)
+    said = tuple(texts)
+    joined = " ".join(said).lower()
+    outside = external_host(said)
     if outside:
         return outside
+    known = [s for s in services if s != own]
+    named = next(
+        (s for s in known if len(s) > 2 and re.search(rf"\b{re.escape(s.lower())}\b", joined)), ""
+    )  # noqa: PLR2004 (a real name)
+    if named:
+        return named
     for word, name in _KINDS:
         if word.search(joined):
-            return next((s for s in services if word.search(s.lower())), name)
-    subject = _SUBJECT.match(record.message)
+            return next((s for s in known if word.search(s.lower())), name)
+    subject = _SUBJECT.match(said[0]) if said else None
     if subject:
         return subject["name"]
-    hosts = [host for text in texts for host in hosts_of(text)]
-    return hosts[0] if hosts else record.service
+    return next((host for text in said for host in hosts_of(text)), "")
 
 
 _KINDS = tuple(
