@@ -386,6 +386,7 @@ def test_year_is_that_of_the_file(tmp_path: Path) -> None:
         ("2026-11-23 16:45:44.373 UTC [1] LOG:  x\n", "postgres"),
         ("time=2026-11-23T16:45:44Z level=info msg=x\n", "logfmt"),
         ("2026-11-23T16:45:44.123456789Z out\n" * 3, "stamped+text"),
+        ("2026-11-23T16:45:44.373Z  INFO 1 --- [a] c.e.A : x\n" * 3, "text"),
         ("Running 20 tests\n\n  ok 1 - a\n", "console"),
         ("", None),
         ("\n\n", None),

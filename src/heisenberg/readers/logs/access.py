@@ -37,6 +37,8 @@ class AccessLine:
     def __init__(self, clock: datetime) -> None:
         forms = {form.name: form for form in make_forms(clock)}
         self.forms: Sequence[Form] = [forms[name] for name in ("day-month", "iso", "slashes")]
+        self._text, self._length = "-", 1
+        self._when: datetime | None = None
 
     def time(self, line: str) -> datetime | None:
         """Read only the time of a line; None when it is no access log's."""
@@ -44,7 +46,14 @@ class AccessLine:
         if begin < 0:
             return None
         text = line[begin + 2 : begin + 40]
-        return next((s.when for f in self.forms if (s := f.read(text))), None)
+        if text[: self._length] == self._text:
+            return self._when
+        for form in self.forms:
+            if stamp := form.read(text):
+                self._length = stamp.end
+                self._text, self._when = text[: stamp.end], stamp.when
+                return stamp.when
+        return None
 
     def read(
         self, origin: Origin, offset: int, line: str, outer: datetime | None = None

@@ -143,8 +143,10 @@ def _is_compose(peeled: Sequence[Peeled]) -> bool:
 
 _LEVEL_WORDS = {"trace", "debug", "info", "warn", "warning", "error", "fatal", "critical"}
 _INNER_MARK = re.compile(
-    r"\s+\S|\{\"|##\[|\[command\]|Traceback |\d{4}[-/]\d\d[-/]\d\d[T ]|\[\d{4}-|time=|\S+ \S+ \S+ \[\d"
+    r"\s+(?!TRACE|DEBUG|INFO|WARN|ERROR|FATAL|CRITICAL)\S|\{\"|##\[|\[command\]|Traceback "
+    r"|\d{4}[-/]\d\d[-/]\d\d[T ]|\[\d{4}-|time=|\S+ \S+ \S+ \[\d"
 )
+"""Loggers do not begin a message so after their own time; loggers pad levels to one width."""
 
 
 def _is_carried(lines: Sequence[str], peeled: Sequence[Peeled]) -> bool:
