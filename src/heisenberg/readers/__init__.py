@@ -1,0 +1,1 @@
+"""Turn bytes into the model: one module a format, chosen by content."""

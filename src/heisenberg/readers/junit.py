@@ -1,0 +1,171 @@
+"""Read JUnit XML of any producer, as it streams by."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from heisenberg.model.run import Attempt, Run, Status, Test, TestId
+from heisenberg.readers.content import no_collection
+from heisenberg.readers.junit_case import Case, CaseReader
+from heisenberg.readers.junit_suite import SuiteReader
+from heisenberg.readers.xml_stream import NeedsRepairError, elements
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from lxml import etree
+
+    from heisenberg.model.run import Artefact
+    from heisenberg.readers.junit_suite import Suite
+
+ROOTS = frozenset({"testsuites", "testsuite", "testcase", "testrun"})
+"""Local names of the elements that a report may begin with."""
+
+_CLEAR_EVERY = 256
+"""Cases after which those already read are taken out of the tree."""
+
+
+def sniff(root: str) -> bool:
+    """Tell by the local name of the root element whether XML is this format."""
+    return root in ROOTS
+
+
+def read(artefact: Artefact) -> Run:
+    """Read every test case.
+
+    Elements win over attributes. A test case that follows a failed one of the same name is its
+    retry; one that follows a passed one is a repetition. Characters that XML forbids, which test
+    output is full of, are dropped, and `metadata["repaired"]` says so.
+
+    Raises:
+        MalformedError: The XML is broken.
+        TooLargeError: It is beyond the parser's limits.
+    """
+    with no_collection():
+        try:
+            return _Reader(artefact).run(repair=False)
+        except NeedsRepairError:
+            return _Reader(artefact).run(repair=True)
+
+
+class _Reader:
+    """Collects the tests of one report."""
+
+    def __init__(self, artefact: Artefact) -> None:
+        self.artefact = artefact
+        self.tests: list[Test] = []
+        self.ranges: list[tuple[Suite, int]] = []
+        self.known: dict[tuple[tuple[str, ...], str, str], dict[tuple[str, ...], int]] = {}
+
+    def run(self, *, repair: bool) -> Run:
+        suites = SuiteReader(self.artefact)
+        cases = CaseReader(self.artefact, repaired=repair)
+        suite, parent = suites.current, None
+        count = 0
+        for element in elements(
+            self.artefact, ("testcase", "testsuite", "testsuites"), repair=repair
+        ):
+            if not element.tag.endswith("testcase"):
+                suites.end(element)
+                continue
+            above = element.getparent()
+            if above is not parent or count == 0:
+                parent, suite = above, suites.enter(above)
+                self.ranges.append((suite, len(self.tests)))
+            self.add(cases.read(element, suite), suite)
+            count += 1
+            element.clear()
+            if above is not None and count % _CLEAR_EVERY == 0:
+                del above[:-1]
+        self.set_starts(suites)
+        return suites.run(tuple(self.told_apart()), repaired=repair)
+
+    def add(self, case: Case, suite: Suite) -> None:
+        """Add a case as a test, or as a retry of one that failed."""
+        file, titles, attempts, location, tags = case
+        group = self.known.get((suite.path, file, suite.project))
+        if group is None:
+            group = self.known[suite.path, file, suite.project] = {}
+        position = group.get(titles)
+        repeat = 0
+        if position is not None:
+            before = self.tests[position]
+            if not suite.is_playwright and before.attempts[-1].status in _RED:
+                tried = len(before.attempts)
+                again = (replace(a, retry=tried + i) for i, a in enumerate(attempts))
+                self.tests[position] = replace(before, attempts=(*before.attempts, *again))
+                return
+            repeat = before.id.repeat + 1
+        group[titles] = len(self.tests)
+        self.tests.append(
+            Test(
+                TestId(file, titles, suite.project, repeat),
+                attempts,
+                location=location,
+                tags=tags,
+            )
+        )
+
+    def told_apart(self) -> list[Test]:
+        """Name the suite in the titles of tests that only their suites tell apart."""
+        if len(self.known) < 2 or len({(f, p) for _, f, p in self.known}) == len(self.known):  # noqa: PLR2004 (a pair)
+            return self.tests
+        seen: dict[TestId, tuple[str, ...]] = {}
+        shared: set[TestId] = set()
+        for (path, _, _), group in self.known.items():
+            for position in group.values():
+                test_id = replace(self.tests[position].id, repeat=0)
+                if seen.setdefault(test_id, path) != path:
+                    shared.add(test_id)
+        if not shared:
+            return self.tests
+        return self.renamed(shared)
+
+    def renamed(self, shared: set[TestId]) -> list[Test]:
+        """Prefix the innermost suite's name; where that does not tell either, count."""
+        used: set[TestId] = set()
+        tests = []
+        for start, suite in self.starts():
+            for test in start:
+                test_id = test.id
+                if replace(test_id, repeat=0) in shared and not suite.is_playwright and suite.path:
+                    test_id = replace(test_id, titles=(suite.path[-1], *test_id.titles))
+                while test_id in used:
+                    test_id = replace(test_id, repeat=test_id.repeat + 1)
+                used.add(test_id)
+                tests.append(test if test_id is test.id else replace(test, id=test_id))
+        return tests
+
+    def starts(self) -> list[tuple[list[Test], Suite]]:
+        """The tests by the suite they stand in."""
+        ends = [begin for _, begin in self.ranges[1:]] + [len(self.tests)]
+        return [
+            (self.tests[begin:end], suite)
+            for (suite, begin), end in zip(self.ranges, ends, strict=False)
+        ]
+
+    def set_starts(self, suites: SuiteReader) -> None:
+        """Date the attempts of suites whose cases evidently ran one after another."""
+        position = 0
+        for tests, suite in self.starts():
+            start = suites.sequential_start(suite, tests)
+            if start is not None:
+                self.tests[position : position + len(tests)] = _dated(tests, start)
+            position += len(tests)
+
+
+_RED = frozenset({Status.FAILED, Status.TIMED_OUT, Status.INTERRUPTED})
+
+
+def _dated(tests: list[Test], start: datetime) -> list[Test]:
+    """Give each attempt its start, from the durations before it."""
+    dated = []
+    for test in tests:
+        attempts: list[Attempt] = []
+        for attempt in test.attempts:
+            attempts.append(attempt if attempt.started_at else replace(attempt, started_at=start))
+            start += timedelta(milliseconds=attempt.duration_ms or 0)
+        dated.append(replace(test, attempts=tuple(attempts)))
+    return dated

@@ -1,0 +1,301 @@
+"""Read one JUnit test case: its attempts, and what each of them said."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, TypeAlias
+
+from heisenberg.model.failure import Failure
+from heisenberg.model.run import Attachment, Attempt, Location, Place, Status
+from heisenberg.readers import junit_playwright as playwright
+from heisenberg.readers.junit_identity import UNNAMED, identify
+from heisenberg.readers.junit_text import bounded, clean, join_message, parse_ms, parse_time
+from heisenberg.readers.xml_stream import LineFinder
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from lxml import etree
+
+    from heisenberg.model.run import Artefact
+    from heisenberg.readers.junit_suite import Suite
+
+Case: TypeAlias = tuple[str, tuple[str, ...], tuple[Attempt, ...], Location | None, tuple[str, ...]]
+"""File, title path, attempts, place in the code, tags."""
+
+_PASSED: dict[str, tuple[Attempt, ...]] = {}
+_MAX_SHARED = 100_000
+
+_SKIPPED_CHILDREN = frozenset({"skipped", "disabled", "ignored", "skip", "pending"})
+_FAILED_CHILDREN = frozenset({"failure", "error"})
+_FLAKY_CHILDREN = frozenset({"flakyFailure", "flakyError"})
+_RERUN_CHILDREN = frozenset({"rerunFailure", "rerunError"})
+_SKIPPED_WORDS = frozenset(
+    {"skipped", "skip", "disabled", "ignored", "pending", "notrun", "not_run", "suppressed", "todo"}
+)
+_FAILED_WORDS = frozenset({"failed", "failure", "fail", "error", "broken", "errored"})
+_LINE_LIMIT = 65535
+"""libxml2 counts an element's line no further."""
+
+
+class CaseReader:
+    """Reads the cases of one report in the order they stand in it."""
+
+    def __init__(self, artefact: Artefact, *, repaired: bool) -> None:
+        self.source = artefact.source
+        self.lines = LineFinder(artefact)
+        self.repaired = repaired
+        self.shared: dict[str, tuple[Attempt, ...]] = {}
+        self.ordinal = 0
+
+    def read(self, element: etree._Element, suite: Suite) -> Case:
+        """Convert one `testcase` element."""
+        self.ordinal += 1
+        attributes = dict(element.items())
+        name = attributes.get("name", "").strip()
+        if suite.is_playwright:
+            file, titles = _playwright_titles(attributes.get("classname", ""), name, suite)
+        else:
+            classname = attributes.get("classname") or attributes.get("class") or ""
+            file_attribute = attributes.get("file") or attributes.get("filepath") or suite.file
+            file, titles = identify(suite.path, classname.strip(), name, file_attribute)
+        location = _location(file, attributes.get("line"))
+        if not len(element) and not attributes.keys() & {"status", "result", "timestamp"}:
+            return file, titles, self.passed(attributes.get("time", "")), location, ()
+        return self.read_children(element, attributes, suite, (file, titles, location))
+
+    def passed(self, time: str) -> tuple[Attempt, ...]:
+        """One passed attempt: cases that took the same time share it."""
+        attempts = self.shared.get(time)
+        if attempts is None:
+            attempts = (Attempt(Status.PASSED, duration_ms=parse_ms(time)),)
+            if len(self.shared) < _MAX_SHARED:
+                self.shared[time] = attempts
+        return attempts
+
+    def read_children(
+        self,
+        element: etree._Element,
+        attributes: dict[str, str],
+        suite: Suite,
+        identity: tuple[str, tuple[str, ...], Location | None],
+    ) -> Case:
+        """Convert a case that says more than that it passed."""
+        file, titles, location = identity
+        children: dict[str, list[etree._Element]] = {}
+        for child in element:
+            if isinstance(child.tag, str):
+                children.setdefault(child.tag.rpartition("}")[2], []).append(child)
+        tags = _tags(children)
+        failed = [c for k in _FAILED_CHILDREN for c in children.get(k, ())]
+        failed.sort(key=list(element).index)
+        flaky = [c for k in _FLAKY_CHILDREN for c in children.get(k, ())]
+        rerun = [c for k in _RERUN_CHILDREN for c in children.get(k, ())]
+        started = parse_time(attributes.get("timestamp", ""))
+        duration_ms = parse_ms(attributes.get("time", ""))
+        place = self.place(element, attributes)
+        output = _outputs(children)
+        if suite.is_playwright:
+            attempts, found = _playwright_attempts(failed, children, place, duration_ms, output)
+            return file, titles, attempts, found or location, tags
+        start = started[0] if started else None
+        status = _status(failed, children, attributes)
+        tries = [self.failed_try((c,), place, None, None) for c in flaky]
+        if status is Status.FAILED:
+            last = self.failed_try(tuple(failed), place, start, duration_ms, output)
+            tries.append(last)
+        elif rerun:
+            tries += [self.failed_try((c,), place, None, None) for c in rerun]
+            rerun = []
+            if status is Status.SKIPPED:
+                status = Status.PASSED
+        tries += [self.failed_try((c,), place, None, None) for c in rerun]
+        if status is not Status.FAILED and not (tries and not flaky):
+            kept = output if tries else ("", "")
+            tries.append(Attempt(status, 0, start, duration_ms, (), stdout=kept[0], stderr=kept[1]))
+        return file, titles, _numbered(tries), location, tags
+
+    def failed_try(
+        self,
+        elements: tuple[etree._Element, ...],
+        place: Place,
+        start: datetime | None,
+        duration_ms: float | None,
+        output: tuple[str, str] = ("", ""),
+    ) -> Attempt:
+        """One attempt that failed, with what each of its elements says."""
+        failures = tuple(self.failure(e, place) for e in elements)
+        if not failures:
+            failures = (Failure(join_message("", "", ""), place),)
+        for child in elements:
+            own = _outputs(
+                {
+                    t: [c]
+                    for c in child
+                    if isinstance(c.tag, str)
+                    for t in (c.tag.rpartition("}")[2],)
+                }
+            )
+            output = (output[0] or own[0], output[1] or own[1])
+            duration_ms = (
+                duration_ms if duration_ms is not None else parse_ms(child.get("time", ""))
+            )
+        return Attempt(
+            Status.FAILED, 0, start, duration_ms, failures, stdout=output[0], stderr=output[1]
+        )
+
+    def failure(self, element: etree._Element, place: Place) -> Failure:
+        """What one failure element says."""
+        kind = (element.get("type") or "").strip()
+        line = element.sourceline
+        if line is not None and line < _LINE_LIMIT and not self.lines.skipped:
+            place = Place(place.source, line, place.near)
+        return Failure(
+            join_message(element.get("message") or "", _body(element), kind), place, kind
+        )
+
+    def place(self, element: etree._Element, attributes: dict[str, str]) -> Place:
+        """Where the case stands in the file, also beyond the lines that libxml2 counts."""
+        line = element.sourceline
+        if line is not None and line < _LINE_LIMIT:
+            line += self.lines.skipped
+        else:
+            line = self.lines.line_of(self.ordinal)
+        return Place(self.source, line, None if line else attributes.get("name"))
+
+
+def _playwright_titles(classname: str, name: str, suite: Suite) -> tuple[str, tuple[str, ...]]:
+    """File and title path as Playwright's JSON reporter gives them."""
+    name = name.removeprefix(f"[{suite.project}] ") if suite.project else name
+    titles = tuple(part for part in name.split(" › ") if part)
+    return (classname or suite.path[-1]).replace("\\", "/"), titles or (name or UNNAMED,)
+
+
+def _playwright_attempts(
+    failed: list[etree._Element],
+    children: dict[str, list[etree._Element]],
+    place: Place,
+    duration_ms: float | None,
+    output: tuple[str, str],
+) -> tuple[tuple[Attempt, ...], Location | None]:
+    """The attempts of a Playwright test, from the texts and the files it left behind."""
+    paths = playwright.attached_paths(output[0])
+    stdout = playwright.without_attachments(output[0])
+    if failed:
+        # Colours are undone and blank lines kept: the tries are told apart by their layout.
+        bodies = [bounded(_body(element)) for element in failed]
+        tries = playwright.parse_tries("\n".join(bodies))
+        alone = duration_ms if len(tries) == 1 else None
+        attempts = []
+        for number, one in enumerate(tries):
+            is_last = number == len(tries) - 1
+            errors = one.errors or (clean(failed[0].get("message") or "") or "Failed.",)
+            attempts.append(
+                Attempt(
+                    one.status,
+                    one.retry,
+                    None,
+                    alone,
+                    tuple(Failure(error, place) for error in errors),
+                    stdout=stdout if is_last else "",
+                    stderr=output[1] if is_last else "",
+                    attachments=_attachments(paths, one.retry) or one.attachments,
+                )
+            )
+        return tuple(attempts), playwright.parse_location(bodies[0])
+    if children.keys() & _SKIPPED_CHILDREN:
+        return (Attempt(Status.SKIPPED, duration_ms=duration_ms),), None
+    tried = 0 if _is_marked_failing(children) else playwright.failed_tries(paths)
+    if not tried:
+        return (Attempt(Status.PASSED, duration_ms=duration_ms),), None
+    untold = (Failure(playwright.UNTOLD_TRY, place),)
+    attempts = [
+        Attempt(Status.FAILED, retry, failures=untold, attachments=_attachments(paths, retry))
+        for retry in range(tried)
+    ]
+    attempts.append(
+        Attempt(
+            Status.PASSED,
+            tried,
+            stdout=stdout,
+            stderr=output[1],
+            attachments=_attachments(paths, tried),
+        )
+    )
+    return tuple(attempts), None
+
+
+def _attachments(paths: tuple[tuple[int, str], ...], retry: int) -> tuple[Attachment, ...]:
+    """The files that one try left."""
+    return tuple(
+        Attachment(path.rpartition("/")[2].rpartition(".")[0], path=path)
+        for number, path in paths
+        if number == retry
+    )
+
+
+def _is_marked_failing(children: dict[str, list[etree._Element]]) -> bool:
+    """Whether the test is meant to fail (`test.fail`)."""
+    return any(p.get("name") == "fail" for group in children.get("properties", ()) for p in group)
+
+
+def _status(
+    failed: list[etree._Element],
+    children: dict[str, list[etree._Element]],
+    attributes: dict[str, str],
+) -> Status:
+    """How the case ended: elements first, attributes where there are none."""
+    if failed:
+        return Status.FAILED
+    if children.keys() & _SKIPPED_CHILDREN:
+        return Status.SKIPPED
+    words = {attributes.get("status", "").lower(), attributes.get("result", "").lower()}
+    if words & _FAILED_WORDS:
+        return Status.FAILED
+    return Status.SKIPPED if words & _SKIPPED_WORDS else Status.PASSED
+
+
+def _numbered(tries: list[Attempt]) -> tuple[Attempt, ...]:
+    """The tries with their retry numbers."""
+    if len(tries) == 1:
+        return (tries[0],)
+    return tuple(
+        Attempt(
+            a.status, i, a.started_at, a.duration_ms, a.failures, stdout=a.stdout, stderr=a.stderr
+        )
+        for i, a in enumerate(tries)
+    )
+
+
+def _body(element: etree._Element) -> str:
+    """The element's text, without the output that Surefire nests in it."""
+    parts = [element.text or ""]
+    for child in element:
+        if isinstance(child.tag, str) and not child.tag.endswith(("system-out", "system-err")):
+            parts.append("".join(child.itertext()))
+        parts.append(child.tail or "")
+    return "".join(parts)
+
+
+def _outputs(children: dict[str, list[etree._Element]]) -> tuple[str, str]:
+    """Text of `system-out` and `system-err`."""
+    out, err = (
+        "\n".join(clean("".join(e.itertext())) for e in children.get(name, ()))
+        for name in ("system-out", "system-err")
+    )
+    return out, err
+
+
+def _tags(children: dict[str, list[etree._Element]]) -> tuple[str, ...]:
+    """Properties of the case as `name: value`."""
+    if "properties" not in children:
+        return ()
+    items = ((p.get("name") or "", p.get("value") or "") for g in children["properties"] for p in g)
+    return tuple(clean(f"{name}: {value}" if value else name) for name, value in items if name)
+
+
+def _location(file: str, line: str | None) -> Location | None:
+    """Where the test stands in the code, when the case has a line."""
+    if not line or not file or not re.fullmatch(r"[0-9]{1,9}", line):
+        return None
+    return Location(file, int(line))
