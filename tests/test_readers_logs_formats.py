@@ -117,8 +117,10 @@ REQUESTS = {
         ("GET", "/a", 200, 12.0, ""),
     ),
     "named time": (
-        '::1 - - [23/Nov/2026:16:45:44 +0000] "GET /a HTTP/1.1" 502 1 "-" "x"'
-        " request_time=0.5 request_id=r1",
+        (
+            '::1 - - [23/Nov/2026:16:45:44 +0000] "GET /a HTTP/1.1" 502 1 "-" "x"'
+            " request_time=0.5 request_id=r1"
+        ),
         ("GET", "/a", 502, 500.0, "r1"),
     ),
     "virtual host": (
@@ -127,29 +129,39 @@ REQUESTS = {
     ),
     "garbage": ('::1 - - [23/Nov/2026:16:45:44 +0000] "-" 400 0', ("", "", 400, None, "")),
     "nginx json": (
-        '{"time_local":"23/Nov/2026:16:45:44 +0000","request":"GET /a?b HTTP/1.1",'
-        '"status":"502","request_time":"0.012"}',
+        (
+            '{"time_local":"23/Nov/2026:16:45:44 +0000","request":"GET /a?b HTTP/1.1",'
+            '"status":"502","request_time":"0.012"}'
+        ),
         ("GET", "/a", 502, 12.0, ""),
     ),
     "caddy": (
-        '{"level":"error","ts":1795452344.3,"msg":"handled","status":502,"duration":0.012345,'
-        '"request":{"method":"GET","uri":"/a?b"}}',
+        (
+            '{"level":"error","ts":1795452344.3,"msg":"handled","status":502,"duration":0.012345,'
+            '"request":{"method":"GET","uri":"/a?b"}}'
+        ),
         ("GET", "/a", 502, 12.345, ""),
     ),
     "pino-http": (
-        '{"level":30,"time":1795452344373,"req":{"id":7,"method":"GET","url":"/a?b"},'
-        '"res":{"statusCode":500},"responseTime":12,"msg":"request completed"}',
+        (
+            '{"level":30,"time":1795452344373,"req":{"id":7,"method":"GET","url":"/a?b"},'
+            '"res":{"statusCode":500},"responseTime":12,"msg":"request completed"}'
+        ),
         ("GET", "/a", 500, 12.0, "7"),
     ),
     "ecs": (
-        '{"@timestamp":"2026-11-23T16:45:44Z","message":"x","http.request.method":"get",'
-        '"url.path":"/a","http.response.status_code":503,"event.duration":12000000,'
-        '"trace.id":"t1"}',
+        (
+            '{"@timestamp":"2026-11-23T16:45:44Z","message":"x","http.request.method":"get",'
+            '"url.path":"/a","http.response.status_code":503,"event.duration":12000000,'
+            '"trace.id":"t1"}'
+        ),
         ("GET", "/a", 503, 12.0, "t1"),
     ),
     "gcp": (
-        '{"severity":"ERROR","timestamp":"2026-11-23T16:45:44Z","httpRequest":{"requestMethod":'
-        '"GET","requestUrl":"http://x/a?b","status":500,"latency":"0.012s"}}',
+        (
+            '{"severity":"ERROR","timestamp":"2026-11-23T16:45:44Z","httpRequest":{"requestMethod":'
+            '"GET","requestUrl":"http://x/a?b","status":500,"latency":"0.012s"}}'
+        ),
         ("GET", "/a", 500, 12.0, ""),
     ),
     "gin": (
@@ -167,8 +179,10 @@ REQUESTS = {
         ("GET", "/a", 500, 12.5, ""),
     ),
     "heroku": (
-        'at=error time=2026-11-23T16:45:44Z method=GET path="/a?b" request_id=r1 status=503 '
-        "duration=30ms msg=x",
+        (
+            'at=error time=2026-11-23T16:45:44Z method=GET path="/a?b" request_id=r1 status=503 '
+            "duration=30ms msg=x"
+        ),
         ("GET", "/a", 503, 30.0, "r1"),
     ),
     "key and value in a message": (

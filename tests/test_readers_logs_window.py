@@ -163,7 +163,8 @@ def test_window_borders_never_split_a_record(second: int) -> None:
 
     assert f"failed {second}" == record.message
     assert record.text.endswith(f"KeyError: {second}")
-    assert record.exception.startswith("Traceback") and record.text.count("\n") == 7
+    assert record.exception.startswith("Traceback")
+    assert record.text.count("\n") == 7
 
 
 def test_small_disorder_is_allowed_for() -> None:

@@ -93,7 +93,7 @@ class Grouper:
             lines: (offset, text) in file order.
             until: Stop at the first record whose time is later; all that came before is yielded.
         """
-        queue, quick = self._queue, self._dialect.quick
+        quick = self._dialect.quick
         last: LogRecord | None = None
         for offset, line in lines:
             record = quick(offset, line)
@@ -101,33 +101,41 @@ class Grouper:
                 # It is whole unless the next line continues it, so it needs no draft yet.
                 if last is not None:
                     yield last
-                while queue:
-                    yield self._pop()
-                last = record
+                elif self._queue:
+                    yield from self._drain()
                 if until is not None and record.timestamp is not None and record.timestamp > until:
                     return
+                last = record
                 continue
             if last is not None:
                 self._when = last.timestamp
                 self._push("", last)
                 last = None
-            reading = self._dialect.read(offset, line)
-            record = self._begin(reading, offset)
-            if record is None:
-                continue
-            if record.timestamp is None:
-                if self._when is not None:
-                    record = replace(record, timestamp=self._when)
-            else:
-                self._when = record.timestamp
-                if until is not None and record.timestamp > until:
-                    break
-            self._push(reading.stream, record)
-            while queue[0].closed or len(queue) > MAX_OPEN:
+            if self._take(offset, line, until):
+                break
+            while self._queue and (self._queue[0].closed or len(self._queue) > MAX_OPEN):
                 yield self._pop()
         if last is not None:
             yield last
-        while queue:
+        yield from self._drain()
+
+    def _take(self, offset: int, line: str, until: datetime | None) -> bool:
+        """Add a line to what is open, or open a record; True when that one is past the end."""
+        reading = self._dialect.read(offset, line)
+        record = self._begin(reading, offset)
+        if record is None:
+            return False
+        if record.timestamp is not None:
+            self._when = record.timestamp
+        elif self._when is not None:
+            record = replace(record, timestamp=self._when)
+        if until is not None and record.timestamp is not None and record.timestamp > until:
+            return True
+        self._push(reading.stream, record)
+        return False
+
+    def _drain(self) -> Iterator[LogRecord]:
+        while self._queue:
             yield self._pop()
 
     def _begin(self, reading: Reading, offset: int) -> LogRecord | None:

@@ -43,6 +43,9 @@ class Request(NamedTuple):
         )
 
 
+NO_REQUEST = Request("", "", None, None)
+
+
 def find_request(text: str) -> Request | None:
     """Find method, path, status and duration in a message; None when it names no request."""
     if "T" not in text and "E /" not in text and "Completed" not in text:

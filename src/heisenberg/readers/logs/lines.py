@@ -168,8 +168,7 @@ class LineFile:
         except UnicodeDecodeError:
             self.replaced_bytes = True
             text = raw.decode(self.encoding, "replace")
-        if text.startswith("\ufeff"):
-            text = text[1:]
+        text = text.removeprefix("\ufeff")
         return text.replace("\0", "") if "\0" in text else text
 
     def _read(self, at: int, count: int) -> bytes:

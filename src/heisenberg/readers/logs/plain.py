@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from heisenberg.model.logs import Level
 from heisenberg.readers.logs import levels
-from heisenberg.readers.logs.http_text import bare_path, find_request
+from heisenberg.readers.logs.http_text import NO_REQUEST, Request, bare_path, find_request
 from heisenberg.readers.logs.levels import from_status
 from heisenberg.readers.logs.logfmt import pairs
 from heisenberg.readers.logs.records import new_record
@@ -84,24 +84,11 @@ def plain_record(  # noqa: PLR0913, PLR0917 -- what one line is
     level = head.level
     message = rest[head.length :].strip(" \t")
     fields = dict(head.fields)
-    method, path, status, duration_ms, request_id = "", "", None, None, ""
-    if ("/" in message or message[:10] == "Completed ") and (request := find_request(message)):
-        method, path, status, duration_ms = request
+    request = find_request(message) if "/" in message or message[:10] == "Completed " else None
+    request_id = ""
     if "=" in message:
-        for key, value in pairs(message).items():
-            slot = ROLES[key].slot
-            if slot is Slot.REQUEST_ID and not request_id:
-                request_id = "" if value == "-" else value
-            elif slot is Slot.STATUS and status is None:
-                status = read_status(value)
-            elif slot is Slot.METHOD and not method:
-                method = value.upper()
-            elif slot is Slot.PATH and not path and value[:1] == "/":
-                path = bare_path(value)
-            elif slot is Slot.DURATION and duration_ms is None:
-                duration_ms = read_duration(value, ROLES[key].scale)
-            else:
-                fields[key] = value
+        request, request_id = _read_pairs(message, request or NO_REQUEST, fields)
+    method, path, status, duration_ms = request or NO_REQUEST
     if level is Level.UNKNOWN:
         level = _marked(message) or (Level.UNKNOWN if status is None else from_status(status))
     return new_record(
@@ -120,6 +107,27 @@ def plain_record(  # noqa: PLR0913, PLR0917 -- what one line is
         request_id,
         fields,
     )
+
+
+def _read_pairs(message: str, request: Request, fields: dict[str, str]) -> tuple[Request, str]:
+    """Complete a request from a message's pairs, and find its id; other pairs become fields."""
+    method, path, status, duration_ms = request
+    request_id = ""
+    for key, value in pairs(message).items():
+        slot, _, scale = ROLES[key]
+        if slot is Slot.REQUEST_ID and not request_id:
+            request_id = "" if value == "-" else value
+        elif slot is Slot.STATUS and status is None:
+            status = read_status(value)
+        elif slot is Slot.METHOD and not method:
+            method = value.upper()
+        elif slot is Slot.PATH and not path and value[:1] == "/":
+            path = bare_path(value)
+        elif slot is Slot.DURATION and duration_ms is None:
+            duration_ms = read_duration(value, scale)
+        else:
+            fields[key] = value
+    return Request(method, path, status, duration_ms), request_id
 
 
 MAX_HEAD_CHARS = 120

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 MONTHS = {
     name: number
     for number, name in enumerate(
-        "jan feb mar apr may jun jul aug sep oct nov dec".split(), start=1
+        ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"],
+        start=1,
     )
 }
 
@@ -186,19 +187,25 @@ _PATTERNS: dict[str, tuple[type[Form], str]] = {
     ),
     "ctime": (
         Form,
-        r"(?P<base>[A-Z][a-z]{2} (?P<mon>[A-Z][a-z]{2})\s{1,2}(?P<d>\d{1,2}) "
-        r"(?P<h>\d\d):(?P<mi>\d\d):(?P<s>\d\d)(?:[.,](?P<f>\d{1,9}))? "
-        r"(?:(?P<z>UTC|GMT) )?(?P<y>\d{4}))",
+        (
+            r"(?P<base>[A-Z][a-z]{2} (?P<mon>[A-Z][a-z]{2})\s{1,2}(?P<d>\d{1,2}) "
+            r"(?P<h>\d\d):(?P<mi>\d\d):(?P<s>\d\d)(?:[.,](?P<f>\d{1,9}))? "
+            r"(?:(?P<z>UTC|GMT) )?(?P<y>\d{4}))"
+        ),
     ),
     "syslog": (
         Form,
-        r"(?P<base>(?P<mon>[A-Z][a-z]{2})\s{1,2}(?P<d>\d{1,2}) "
-        r"(?P<h>\d\d):(?P<mi>\d\d):(?P<s>\d\d))(?:[.,](?P<f>\d{1,9}))?(?! \d{4})(?P<z>)",
+        (
+            r"(?P<base>(?P<mon>[A-Z][a-z]{2})\s{1,2}(?P<d>\d{1,2}) "
+            r"(?P<h>\d\d):(?P<mi>\d\d):(?P<s>\d\d))(?:[.,](?P<f>\d{1,9}))?(?! \d{4})(?P<z>)"
+        ),
     ),
     "klog": (
         Form,
-        r"(?=[IWEFD])[IWEFD](?P<base>(?P<y>\d{4}(?=\d{4} ))?(?P<mo>\d\d)(?P<d>\d\d)\s"
-        r"(?P<h>\d\d):(?P<mi>\d\d):(?P<s>\d\d))\.(?P<f>\d{1,9})(?P<z>)",
+        (
+            r"(?=[IWEFD])[IWEFD](?P<base>(?P<y>\d{4}(?=\d{4} ))?(?P<mo>\d\d)(?P<d>\d\d)\s"
+            r"(?P<h>\d\d):(?P<mi>\d\d):(?P<s>\d\d))\.(?P<f>\d{1,9})(?P<z>)"
+        ),
     ),
     "epoch": (EpochForm, r"(?P<base>[1-3]\d{9}(?:\.\d{1,9}|\d{3}|\d{6}|\d{9})?)(?![\w.-])"),
     "time": (Form, rf"(?P<base>{_TIME})(?P<z>)(?![\w:])"),
