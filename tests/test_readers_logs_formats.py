@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 import pytest
@@ -75,19 +75,39 @@ TIMED = {
     "zap": ('{"level":"error","ts":1795452344.373,"msg":"failed"}', "44.373", E, "failed"),
     "zerolog": ('{"level":"error","time":1795452344,"message":"failed"}', "44", E, "failed"),
     "structlog": ('{"event":"failed","level":"error","timestamp":"2026-11-23T16:45:44.373Z"}', "44.373", E, "failed"),
-    "logstash": ('{"@timestamp":"2026-11-23T16:45:44.373Z","level":"ERROR","level_value":40000,"message":"failed"}', "44.373", E, "failed"),
+    "logstash": (
+        ('{"@timestamp":"2026-11-23T16:45:44.373Z","level":"ERROR","level_value":40000,'
+         '"message":"failed"}'),
+        "44.373", E, "failed",
+    ),
     "ecs": ('{"@timestamp":"2026-11-23T16:45:44.373Z","log":{"level":"warn"},"message":"failed"}', "44.373", W, "failed"),
-    "gcp": ('{"severity":"ERROR","timestamp":"2026-11-23T16:45:44.373Z","jsonPayload":{"message":"failed"}}', "44.373", E, "failed"),
+    "gcp": (
+        (''
+         '{"severity":"ERROR","timestamp":"2026-11-23T16:45:44.373Z","jsonPayload":{"message":"failed"}}'),
+        "44.373", E, "failed",
+    ),
     "cloudwatch": ('{"timestamp":1795452344373,"message":"failed"}', "44.373", U, "failed"),
     "mongodb": ('{"t":{"$date":"2026-11-23T16:45:44.373+00:00"},"s":"E","c":"N","msg":"failed"}', "44.373", E, "failed"),
-    "loguru json": ('{"text":"x","record":{"level":{"name":"ERROR","no":40},"message":"failed","time":{"repr":"2026","timestamp":1795452344.373}}}', "44.373", E, "failed"),
+    "loguru json": (
+        ('{"text":"x","record":{"level":{"name":"ERROR","no":40},"message":"failed",'
+         '"time":{"repr":"2026","timestamp":1795452344.373}}}'),
+        "44.373", E, "failed",
+    ),
     "compact serilog": ('{"@t":"2026-11-23T16:45:44.373Z","@m":"failed","@l":"Error"}', "44.373", E, "failed"),
     "journald": ('{"MESSAGE":"failed","PRIORITY":"3","__REALTIME_TIMESTAMP":"1795452344373000"}', "44.373", E, "failed"),
     "otel": ('{"timeUnixNano":"1795452344373000000","severityNumber":17,"body":"failed"}', "44.373", E, "failed"),
     "tracing": ('{"timestamp":"2026-11-23T16:45:44.373Z","level":"ERROR","fields":{"message":"failed"}}', "44.373", E, "failed"),
-    "log4j2 json": ('{"instant":{"epochSecond":1795452344,"nanoOfSecond":373000000},"level":"ERROR","message":"failed"}', "44.373", E, "failed"),
+    "log4j2 json": (
+        ('{"instant":{"epochSecond":1795452344,"nanoOfSecond":373000000},'
+         '"level":"ERROR","message":"failed"}'),
+        "44.373", E, "failed",
+    ),
     "docker": ("2026-11-23T16:45:44.373456789Z ERROR: failed", "44.373456", E, "failed"),
-    "docker json": ('{"log":"{\\"level\\":\\"error\\",\\"msg\\":\\"failed\\"}\\n","stream":"stderr","time":"2026-11-23T16:45:44.373Z"}', "44.373", E, "failed"),
+    "docker json": (
+        ('{"log":"{\\"level\\":\\"error\\",\\"msg\\":\\"failed\\"}\\n",'
+         '"stream":"stderr","time":"2026-11-23T16:45:44.373Z"}'),
+        "44.373", E, "failed",
+    ),
     "kubelet": ("2026-11-23T16:45:44.373456789Z stderr F ERROR: failed", "44.373456", E, "failed"),
     "compose": ("api-1  | 2026-11-23 16:45:44,373 ERROR a.b: failed", "44.373", E, "failed"),
     "github job": ("2026-11-23T16:45:44.3734567Z ##[error]failed", "44.373456", E, "##[error]failed"),
@@ -377,6 +397,18 @@ def test_foreign_trace_in_a_json_log_is_its_own_record(tmp_path: Path) -> None:
     assert ("fine", "") == (fine.message, fine.exception)
     assert (fine.timestamp, E) == (trace.timestamp, trace.level)
     assert trace.exception.endswith("ValueError: x")
+
+
+def test_lines_of_a_sparse_log_are_seen_in_order(tmp_path: Path) -> None:
+    """Places sampled twice do not make a sorted log look unsorted."""
+    start = datetime(2026, 11, 1, tzinfo=UTC)
+    lines = (
+        f"{start + timedelta(minutes=n):%Y-%m-%d %H:%M:%S} INFO {'x' * 500}\n" for n in range(900)
+    )
+    with open_log(written(tmp_path, "".join(lines))) as log:
+        is_sorted = log.is_sorted
+
+    assert is_sorted
 
 
 def test_year_is_that_of_the_file(tmp_path: Path) -> None:

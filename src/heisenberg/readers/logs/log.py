@@ -14,7 +14,7 @@ from heisenberg.readers.logs.lines import MAX_LINE_BYTES, LineFile
 from heisenberg.readers.logs.origin import Origin, service_name
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from heisenberg.model.logs import LogRecord
     from heisenberg.model.run import Artefact
@@ -181,9 +181,11 @@ class Log:
 
     def _measure_disorder(self, probes: list[list[tuple[int, str]]]) -> timedelta:
         latest, worst = None, timedelta(0)
-        lines: Iterator[tuple[int, str]] = (line for probe in sorted(probes) for line in probe)
         if self._file.size <= INDEX_BLOCK_BYTES:
-            lines = self._file.lines()
+            lines: Iterable[tuple[int, str]] = self._file.lines()
+        else:
+            # Probes of a file that is not large overlap.
+            lines = sorted({line for probe in probes for line in probe})
         for _, line in lines:
             when = self._dialect.time(line)
             if when is None:
