@@ -27,6 +27,19 @@ if TYPE_CHECKING:
 
 MIN_SCORE = 0.3
 """A suspect below this does not speak for a test."""
+REPORTED = frozenset(
+    {
+        Mechanism.BACKEND_ERROR,
+        Mechanism.DEPENDENCY_DOWN,
+        Mechanism.NETWORK,
+        Mechanism.TIMEOUT_BUDGET,
+    }
+)
+"""Trouble that a service has with another, whose own log may say why."""
+NEAR_S = 5.0
+"""Seconds within which the one may explain the other."""
+SETUP = frozenset({Mechanism.CONFIGURATION, Mechanism.AUTH, Mechanism.CLOCK})
+"""Trouble of the set-up, which strikes at many places in the code with one kind of error."""
 SHARED = 0.75
 """A test's own best is given up for a suspect that more tests share if that scores this near."""
 
@@ -77,8 +90,24 @@ def _choose(tests: Sequence[FailedTest]) -> dict[int, Suspect | None]:
             continue
         best = strong[0]
         near = [s for s in strong if s.score >= SHARED * best.score]
-        chosen[id(test)] = max(near, key=lambda s: (_rank(s, best), support[s.signature], s.score))
+        picked = max(near, key=lambda s: (_rank(s, best), support[s.signature], s.score))
+        chosen[id(test)] = _deeper(picked, test.suspects)
     return chosen
+
+
+def _deeper(picked: Suspect, suspects: Sequence[Suspect]) -> Suspect:
+    """What the service that it complains of says itself, when that tells more."""
+    if picked.trouble not in REPORTED or not picked.dependency:
+        return picked
+    behind = [
+        s
+        for s in suspects
+        if s.service == picked.dependency
+        and s is not picked
+        and s.kind in (SuspectKind.EXCEPTION, SuspectKind.ERROR, SuspectKind.OUTAGE)
+        and abs((s.time - picked.time).total_seconds()) <= NEAR_S
+    ]
+    return max(behind, key=lambda s: s.score, default=picked)
 
 
 def _rank(suspect: Suspect, best: Suspect) -> int:
@@ -130,16 +159,34 @@ def _related(tests: Iterable[FailedTest]) -> tuple[Suspect, ...]:
 
 def _merge_infrastructure(clusters: list[Cluster]) -> list[Cluster]:
     """Join clusters of one service that name the same trouble in different words."""
-    merged: dict[tuple[str, Mechanism], Cluster] = {}
+    merged: dict[tuple[str, ...], Cluster] = {}
     others: list[Cluster] = []
     for group in clusters:
         cause = group.cause
-        if cause is None or cause.trouble not in INFRASTRUCTURE or cause.kind is SuspectKind.OUTAGE:
+        key = _infrastructure_key(cause) if cause else None
+        if key is None:
             others.append(group)
             continue
-        key = (cause.outside or cause.dependency or cause.service, cause.trouble)
         merged[key] = _join(merged[key], group) if key in merged else group
+    nameless = [key for key in merged if key[0] == ""]
+    for key in nameless:
+        # It does not say what it lost: the only other trouble of that kind is the same.
+        same = [k for k in merged if k[1:] == key[1:] and k != key]
+        if len(same) == 1:
+            merged[same[0]] = _join(merged[same[0]], merged.pop(key))
     return [*merged.values(), *others]
+
+
+def _infrastructure_key(cause: Suspect) -> tuple[str, ...] | None:
+    """What two such clusters must share to be one; None for other causes."""
+    if cause.kind is SuspectKind.OUTAGE:
+        return None
+    target = cause.outside or cause.dependency
+    if cause.trouble in INFRASTRUCTURE or cause.trouble is Mechanism.TIMEOUT_BUDGET:
+        return (target, cause.trouble)
+    if cause.trouble in SETUP:
+        return (target or cause.service, cause.trouble, cause.error.partition(":")[0])
+    return None
 
 
 def _merge_outages(clusters: list[Cluster]) -> list[Cluster]:

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-CLOSE = 0.85
+CLOSE = 0.88
 """Of overlapping windows all that fit at least this near the best may claim a happening."""
 OUTBID = 0.55
 """Factor for the claim of a window that another fits better."""
@@ -46,6 +46,8 @@ MAX_SUSPECTS = 8
 MIN_SCORE = 0.08
 TIED_NOISE = 0.7
 """Most that an error which belongs to a request may lose for being there at other times too."""
+STACK_NOISE = 0.5
+"""The same for one that logs its stack."""
 MIN_CONTRASTED = 3
 """Fewer failing attempts than this say nothing of what failing attempts have in common."""
 PRIOR_NOISE = 0.5
@@ -248,6 +250,9 @@ def _suspects(scene: _Scene) -> dict[int, list[Suspect]]:
             if noise is None:
                 noise = noises[key] = _noise(happening, scene, f.window)
             score = base.score * claim * (1 - noise)
+            if is_mild(base) and is_tied(happening):
+                # What every failing test runs into and no passing one is no refusal on purpose.
+                score = min(0.9, score * (1 + _contrast(root_of(happening).template, scene)))
             if score >= MIN_SCORE:
                 found[id(f.attempt)].append(replace(base, fit=fit, noise=noise, score=score))
     for outage in scene.outages:
@@ -279,9 +284,12 @@ def _fit(f: _Failing, happening: Happening, tokens: frozenset[str]) -> float:
                 focus.start - began if began < focus.start else began - focus.end
             ).total_seconds()
             time = max(0.25, 0.8 - 0.12 * away)
+        if happening.time > f.window.span.end:
+            # It was still going on when the test gave up: told of too late to be what it saw.
+            time = min(time, 0.5)
     else:
         time = 0.6 if is_tied(happening) else 0.2
-    return 0.7 * time + 0.3 * _subject(f, tokens)
+    return 0.65 * time + 0.35 * _subject(f, tokens)
 
 
 def _provoked(passing: _Passing, tokens: frozenset[str]) -> float:
@@ -297,11 +305,11 @@ def _subject(f: _Failing, tokens: frozenset[str]) -> float:
     test, facts = f.test.id, f.facts
     places = (
         (0.3, " ".join((facts.code, *facts.code_before, facts.url)).replace(facts.locator, " ")),
-        (0.2, test.title),
+        (0.3, test.title),
         (0.2, test.file),
         (0.1, facts.locator),
     )
-    return min(1.0, 0.3 + sum(weight for weight, text in places if tokens & _words(text)))
+    return min(1.0, 0.2 + sum(weight for weight, text in places if tokens & _words(text)))
 
 
 def _path_tokens(happening: Happening) -> frozenset[str]:
@@ -335,7 +343,8 @@ def _noise(happening: Happening, scene: _Scene, near: Window) -> float:
     chance = 1 - math.exp(-rate * near.span.seconds)
     if not is_tied(happening):
         return chance
-    return TIED_NOISE * chance * (1 - _contrast(template, scene))
+    most = STACK_NOISE if root_of(happening).record.exception else TIED_NOISE
+    return most * chance * (1 - _contrast(template, scene))
 
 
 def _contrast(template: str, scene: _Scene) -> float:

@@ -52,6 +52,9 @@ _LIFECYCLE = re.compile(
 )
 
 
+_ID_WORD = re.compile(r"[A-Za-z0-9_-]{6,64}")
+
+
 @dataclass(frozen=True, slots=True)
 class Sighting:
     """A record and when it was, on the report's clock."""
@@ -251,16 +254,18 @@ def join(unusual: Sequence[Sighting]) -> list[Happening]:
             i = parent[i]
         return i
 
+    known = {s.record.request_id for s in unusual if s.record.request_id}
     by_id: dict[str, int] = {}
     by_service: dict[str, int] = {}
     by_request: dict[tuple[str, str, int | None], list[int]] = defaultdict(list)
     for i, sighting in enumerate(unusual):
         record = sighting.record
-        if record.request_id:
-            j = by_id.get(record.request_id)
+        ident = record.request_id or _mentioned(record, known)
+        if ident:
+            j = by_id.get(ident)
             if j is not None and sighting.time - unusual[j].time <= SAME_ID:
                 parent[find(i)] = find(j)
-            by_id[record.request_id] = i
+            by_id[ident] = i
         j = by_service.get(record.source)
         if j is not None and _same_moment(unusual[j], sighting):
             parent[find(i)] = find(j)
@@ -274,6 +279,11 @@ def join(unusual: Sequence[Sighting]) -> list[Happening]:
         groups[find(i)].append(sighting)
     happenings = [Happening(tuple(group)) for group in groups.values()]
     return sorted(happenings, key=lambda h: h.time)
+
+
+def _mentioned(record: LogRecord, known: set[str]) -> str:
+    """An id of a request, known from other records, that the message mentions in passing."""
+    return next((word for word in _ID_WORD.findall(record.message[:400]) if word in known), "")
 
 
 def _same_moment(one: Sighting, two: Sighting) -> bool:

@@ -127,7 +127,7 @@ TROUBLES: tuple[Trouble, ...] = (
     _trouble(
         Mechanism.PROCESS_CRASH,
         r"segmentation fault|SIGSEGV|SIGABRT|SIGKILL|SIGBUS|core dumped|signal (?:9|11|6)\b",
-        r"exited with (?:exit )?(?:code|status) (?!0\b)\d+|exit(?:ed)? (?:code|status) (?:137|139|134)",
+        r"exited with (?:exit )?(?:code|status) (?!0\b)\d+|exit(?:ed)? (?:code|status) (?!0\b)\d+",
         r"worker .{1,40}(?:died|crashed|was (?:killed|terminated)|exited|timeout)|process (?:died|crashed|was killed)",
         r"server process .{1,40}was terminated|WorkerLost|Target crashed|page crashed",
         r"browser (?:has )?(?:crashed|closed|disconnected)",

@@ -12,6 +12,7 @@ Rule = Callable[[Context], Claim | None]
 
 RULES: tuple[Rule, ...] = (
     services.outage,
+    services.crashed,
     services.raced,
     services.named_trouble,
     services.unhandled_exception,

@@ -16,10 +16,7 @@ if TYPE_CHECKING:
     from heisenberg.diagnosis.context import Context
     from heisenberg.model.correlation import Suspect
 
-_POOL = re.compile(
-    r"pool|couldn'?t get a connection|too many (?:clients|connections)|connection slots",
-    re.IGNORECASE,
-)
+_POOL = re.compile(r"pool|couldn'?t get a connection", re.IGNORECASE)
 _EXPIRY = re.compile(
     r"expire|not yet valid|before issued|in the future|skew|stale token", re.IGNORECASE
 )
@@ -108,6 +105,37 @@ def _crash_before(context: Context, cause: Suspect) -> Suspect | None:
     )
 
 
+def crashed(context: Context) -> Claim | None:
+    """An error took its whole process down."""
+    cause = context.cause
+    if cause is None or cause.kind is not SuspectKind.EXCEPTION:
+        return None
+    end = next((s for s in context.related if _is_end_of(s, cause)), None)
+    if end is None:
+        return None
+    return Claim(
+        Owner.PRODUCT,
+        Mechanism.PROCESS_CRASH,
+        min(0.95, cause.score * 1.1),
+        cause.service,
+        f"{cause.error or cause.root.message} took the {cause.service} process down.",
+        f"Catch the error{_at(cause)} where it is raised, so that it fails one request rather than the process.",
+        (*_cite(context, cause.error), *cite_record(end.root)),
+    )
+
+
+def _is_end_of(other: Suspect, cause: Suspect) -> bool:
+    """Whether it tells that the service of the cause went down right after it."""
+    if not -1 <= (other.time - cause.time).total_seconds() <= 5:  # noqa: PLR2004 (right after)
+        return False
+    if other.kind is SuspectKind.OUTAGE:
+        return other.service == cause.service
+    return other.trouble is Mechanism.PROCESS_CRASH and cause.service in (
+        other.service,
+        other.dependency,
+    )
+
+
 def raced(context: Context) -> Claim | None:
     """A service failed at something that works at other times, on the same code and data."""
     cause = context.cause
@@ -145,7 +173,8 @@ def named_trouble(context: Context) -> Claim | None:
     mechanism = cause.trouble
     if mechanism in _REMOTE:
         component = cause.dependency or cause.service
-        if cause.outside:
+        if cause.outside and mechanism is not Mechanism.AUTH:
+            # Credentials that another party refuses are ours to renew.
             owner, component = Owner.EXTERNAL, cause.outside
     if mechanism is Mechanism.DATABASE_CONNECTION and not _POOL.search(joined):
         owner, component = Owner.ENVIRONMENT, cause.dependency or cause.service
@@ -174,6 +203,9 @@ _REMOTE = frozenset(
         Mechanism.NETWORK,
         Mechanism.DEPENDENCY_DOWN,
         Mechanism.RATE_LIMIT,
+        Mechanism.BACKEND_ERROR,
+        Mechanism.TIMEOUT_BUDGET,
+        Mechanism.AUTH,
     }
 )
 
@@ -249,6 +281,18 @@ _READINGS: dict[Mechanism, tuple[Owner, float, str, str]] = {
         0.9,
         "{service} cannot reach {component}: {error}.",
         "Start {component} before the tests and wait until it answers; check its address in the settings of {service}.",
+    ),
+    Mechanism.BACKEND_ERROR: (
+        Owner.PRODUCT,
+        0.9,
+        "{component} answers {service} with an error: {error}.",
+        "Look into {component} at that moment: its own log has, or should have, the reason.",
+    ),
+    Mechanism.TIMEOUT_BUDGET: (
+        Owner.PRODUCT,
+        0.8,
+        "{component} takes longer to answer than {service} waits: {error}.",
+        "Find out what makes {component} slow, or give the call a budget that fits it.",
     ),
     Mechanism.NETWORK: (
         Owner.ENVIRONMENT,
@@ -425,8 +469,8 @@ def _cite_related(context: Context) -> tuple[Citation, ...]:
         for s in context.related
         if s is not cause
         and s.signature != cause.signature
-        and s.score >= 0.35  # noqa: PLR2004 (well suspected itself)
+        and (s.score >= 0.35 or s.trouble is cause.trouble)  # noqa: PLR2004 (well suspected itself)
         and s.trouble is not Mechanism.UNKNOWN
         and abs((s.time - cause.time).total_seconds()) <= 5  # noqa: PLR2004 (the same moment)
     ]
-    return tuple(c for s in near[:2] for c in cite_record(s.root, s.error)[:1])
+    return tuple(c for s in near[:2] for c in cite_record(s.root, s.error, *s.telling)[:1])
