@@ -252,7 +252,7 @@ def _output(raw: Raw) -> str:
     """Lines of output, given as an array of strings or as one."""
     try:
         value = msgspec.json.decode(bytes(raw))
-    except msgspec.MsgspecError:
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return ""
     lines = value if isinstance(value, list) else [value]
     return strip_escapes("\n".join(line for line in lines if isinstance(line, str)))

@@ -44,11 +44,13 @@ def decode(artefact: Artefact, kind: type[T]) -> T:
         return msgspec.json.decode(data, type=kind)
     except msgspec.ValidationError:
         return _decode_leniently(data, kind)
+    except UnicodeDecodeError:
+        return _decode_leniently(data, kind)
     except RecursionError as error:
         raise TooLargeError("JSON is nested too deeply to be a test report") from error
     except msgspec.DecodeError as error:
         if "surrogate" in str(error):
-            return _decode_leniently(_without_lone_surrogates(data), kind)
+            return _decode_leniently(data, kind)
         raise MalformedError(_where(data, str(error))) from error
 
 
@@ -84,10 +86,15 @@ def _without_lone_surrogates(data: bytes) -> bytes:
     return _LONE_SURROGATE.sub(rb"\\ufffd", data)
 
 
+def _valid(data: bytes) -> bytes:
+    """Replace bytes that are no UTF-8."""
+    return data.decode("utf-8", "replace").encode()
+
+
 def _decode_leniently(data: bytes, kind: type[T]) -> T:
     """Decode without types first, then keep what fits them."""
     try:
-        value = msgspec.json.decode(data)
+        value = msgspec.json.decode(_without_lone_surrogates(_valid(data)))
     except RecursionError as error:
         raise TooLargeError("JSON is nested too deeply to be a test report") from error
     except msgspec.DecodeError as error:
@@ -102,10 +109,10 @@ def decode_part(raw: msgspec.Raw, kind: type[T]) -> list[T]:
         return []
     try:
         return msgspec.json.decode(data, type=list[kind])  # type: ignore[valid-type] # a variable
-    except msgspec.MsgspecError:
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         pass
     try:
-        value = msgspec.json.decode(_without_lone_surrogates(data))
+        value = msgspec.json.decode(_without_lone_surrogates(_valid(data)))
     except (msgspec.MsgspecError, RecursionError):
         return []
     return (

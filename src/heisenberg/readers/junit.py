@@ -15,8 +15,6 @@ from heisenberg.readers.xml_stream import NeedsRepairError, elements
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from lxml import etree
-
     from heisenberg.model.run import Artefact
     from heisenberg.readers.junit_suite import Suite
 

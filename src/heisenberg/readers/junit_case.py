@@ -10,7 +10,7 @@ from heisenberg.model.run import Attachment, Attempt, Location, Place, Status
 from heisenberg.readers import junit_playwright as playwright
 from heisenberg.readers.junit_identity import UNNAMED, identify
 from heisenberg.readers.junit_text import bounded, clean, join_message, parse_ms, parse_time
-from heisenberg.readers.xml_stream import LineFinder
+from heisenberg.readers.xml_stream import LineFinder, attributes_of, line_of, local_name, text_of
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 Case: TypeAlias = tuple[str, tuple[str, ...], tuple[Attempt, ...], Location | None, tuple[str, ...]]
 """File, title path, attempts, place in the code, tags."""
 
-_PASSED: dict[str, tuple[Attempt, ...]] = {}
 _MAX_SHARED = 100_000
+"""Different durations remembered, each with the attempt that passed in that time."""
 
 _SKIPPED_CHILDREN = frozenset({"skipped", "disabled", "ignored", "skip", "pending"})
 _FAILED_CHILDREN = frozenset({"failure", "error"})
@@ -34,8 +34,6 @@ _SKIPPED_WORDS = frozenset(
     {"skipped", "skip", "disabled", "ignored", "pending", "notrun", "not_run", "suppressed", "todo"}
 )
 _FAILED_WORDS = frozenset({"failed", "failure", "fail", "error", "broken", "errored"})
-_LINE_LIMIT = 65535
-"""libxml2 counts an element's line no further."""
 
 
 class CaseReader:
@@ -51,7 +49,7 @@ class CaseReader:
     def read(self, element: etree._Element, suite: Suite) -> Case:
         """Convert one `testcase` element."""
         self.ordinal += 1
-        attributes = dict(element.items())
+        attributes = attributes_of(element)
         name = attributes.get("name", "").strip()
         if suite.is_playwright:
             file, titles = _playwright_titles(attributes.get("classname", ""), name, suite)
@@ -82,15 +80,12 @@ class CaseReader:
     ) -> Case:
         """Convert a case that says more than that it passed."""
         file, titles, location = identity
-        children: dict[str, list[etree._Element]] = {}
-        for child in element:
-            if isinstance(child.tag, str):
-                children.setdefault(child.tag.rpartition("}")[2], []).append(child)
+        children = _children(element)
         tags = _tags(children)
-        failed = [c for k in _FAILED_CHILDREN for c in children.get(k, ())]
-        failed.sort(key=list(element).index)
-        flaky = [c for k in _FLAKY_CHILDREN for c in children.get(k, ())]
-        rerun = [c for k in _RERUN_CHILDREN for c in children.get(k, ())]
+        failed, flaky, rerun = (
+            [c for c in element if local_name(c) in names]
+            for names in (_FAILED_CHILDREN, _FLAKY_CHILDREN, _RERUN_CHILDREN)
+        )
         started = parse_time(attributes.get("timestamp", ""))
         duration_ms = parse_ms(attributes.get("time", ""))
         place = self.place(element, attributes)
@@ -102,17 +97,11 @@ class CaseReader:
         status = _status(failed, children, attributes)
         tries = [self.failed_try((c,), place, None, None) for c in flaky]
         if status is Status.FAILED:
-            last = self.failed_try(tuple(failed), place, start, duration_ms, output)
-            tries.append(last)
-        elif rerun:
-            tries += [self.failed_try((c,), place, None, None) for c in rerun]
-            rerun = []
-            if status is Status.SKIPPED:
-                status = Status.PASSED
-        tries += [self.failed_try((c,), place, None, None) for c in rerun]
-        if status is not Status.FAILED and not (tries and not flaky):
+            tries.append(self.failed_try(tuple(failed), place, start, duration_ms, output))
+        elif not rerun:
             kept = output if tries else ("", "")
             tries.append(Attempt(status, 0, start, duration_ms, (), stdout=kept[0], stderr=kept[1]))
+        tries += [self.failed_try((c,), place, None, None) for c in rerun]
         return file, titles, _numbered(tries), location, tags
 
     def failed_try(
@@ -128,14 +117,7 @@ class CaseReader:
         if not failures:
             failures = (Failure(join_message("", "", ""), place),)
         for child in elements:
-            own = _outputs(
-                {
-                    t: [c]
-                    for c in child
-                    if isinstance(c.tag, str)
-                    for t in (c.tag.rpartition("}")[2],)
-                }
-            )
+            own = _outputs(_children(child))
             output = (output[0] or own[0], output[1] or own[1])
             duration_ms = (
                 duration_ms if duration_ms is not None else parse_ms(child.get("time", ""))
@@ -147,21 +129,27 @@ class CaseReader:
     def failure(self, element: etree._Element, place: Place) -> Failure:
         """What one failure element says."""
         kind = (element.get("type") or "").strip()
-        line = element.sourceline
-        if line is not None and line < _LINE_LIMIT and not self.lines.skipped:
-            place = Place(place.source, line, place.near)
+        line = None if self.repaired else line_of(element)
+        if line is not None:
+            place = Place(place.source, line + self.lines.skipped, place.near)
         return Failure(
             join_message(element.get("message") or "", _body(element), kind), place, kind
         )
 
     def place(self, element: etree._Element, attributes: dict[str, str]) -> Place:
         """Where the case stands in the file, also beyond the lines that libxml2 counts."""
-        line = element.sourceline
-        if line is not None and line < _LINE_LIMIT:
-            line += self.lines.skipped
-        else:
-            line = self.lines.line_of(self.ordinal)
+        known = None if self.repaired else line_of(element)
+        line = self.lines.line_of(self.ordinal) if known is None else known + self.lines.skipped
         return Place(self.source, line, None if line else attributes.get("name"))
+
+
+def _children(element: etree._Element) -> dict[str, list[etree._Element]]:
+    """The elements inside, by local name."""
+    children: dict[str, list[etree._Element]] = {}
+    for child in element:
+        if name := local_name(child):
+            children.setdefault(name, []).append(child)
+    return children
 
 
 def _playwright_titles(classname: str, name: str, suite: Suite) -> tuple[str, tuple[str, ...]]:
@@ -271,8 +259,8 @@ def _body(element: etree._Element) -> str:
     """The element's text, without the output that Surefire nests in it."""
     parts = [element.text or ""]
     for child in element:
-        if isinstance(child.tag, str) and not child.tag.endswith(("system-out", "system-err")):
-            parts.append("".join(child.itertext()))
+        if local_name(child) not in {"", "system-out", "system-err"}:
+            parts.append(text_of(child))
         parts.append(child.tail or "")
     return "".join(parts)
 
@@ -280,7 +268,7 @@ def _body(element: etree._Element) -> str:
 def _outputs(children: dict[str, list[etree._Element]]) -> tuple[str, str]:
     """Text of `system-out` and `system-err`."""
     out, err = (
-        "\n".join(clean("".join(e.itertext())) for e in children.get(name, ()))
+        "\n".join(clean(text_of(e)) for e in children.get(name, ()))
         for name in ("system-out", "system-err")
     )
     return out, err

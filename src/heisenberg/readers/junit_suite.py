@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from heisenberg.model.failure import Failure
 from heisenberg.model.run import Place, Run, Test
 from heisenberg.readers.junit_text import clean, join_message, parse_ms, parse_time
+from heisenberg.readers.xml_stream import line_of, local_name, text_of
 
 if TYPE_CHECKING:
     from lxml import etree
@@ -58,7 +59,7 @@ class SuiteReader:
             self.current = Suite()
             return self.current
         inner, root = above[0], above[-1]
-        suites = [e for e in above if _local(e) == "testsuite"]
+        suites = [e for e in above if local_name(e) == "testsuite"]
         names = tuple((e.get("name") or "").strip() for e in reversed(suites))
         files = (e.get("file") or e.get("filepath") or e.get("filename") or "" for e in suites)
         is_playwright = _is_playwright(inner, root)
@@ -85,7 +86,7 @@ class SuiteReader:
     def end(self, element: etree._Element) -> None:
         """Take what a suite says of itself, and empty it."""
         started_at, duration_ms = self.time_of(element), parse_ms(element.get("time") or "")
-        if _local(element) == "testsuite":
+        if local_name(element) == "testsuite":
             self.suites += 1
             self.times.append(duration_ms)
             self.suite_ended(element, started_at, duration_ms)
@@ -104,11 +105,11 @@ class SuiteReader:
             self.stamps[started_at] += 1
             self.ends.append(started_at + timedelta(milliseconds=duration_ms or 0))
         for child in element:
-            kind = _local(child)
+            kind = local_name(child)
             if kind in {"error", "failure"}:
-                place = Place(self.source, line=child.sourceline, near=element.get("name"))
+                place = Place(self.source, line=line_of(child), near=element.get("name"))
                 text = join_message(
-                    child.get("message") or "", "".join(child.itertext()), child.get("type") or ""
+                    child.get("message") or "", text_of(child), child.get("type") or ""
                 )
                 self.failures.append(Failure(text, place, type=child.get("type") or ""))
             elif kind == "properties":
@@ -149,15 +150,13 @@ class SuiteReader:
         )
 
 
-def _local(element: etree._Element) -> str:
-    """Name without namespace; empty for what has no name."""
-    tag = element.tag
-    return tag.rpartition("}")[2] if isinstance(tag, str) else ""
-
-
 def _is_playwright(suite: etree._Element, root: etree._Element) -> bool:
     """Whether Playwright wrote it: the suite is a file, its `hostname` is the project."""
-    if "hostname" not in suite.attrib or "id" not in root.attrib or _local(root) != "testsuites":
+    if (
+        "hostname" not in suite.attrib
+        or "id" not in root.attrib
+        or local_name(root) != "testsuites"
+    ):
         return False
-    first = next((e for e in suite if _local(e) == "testcase"), None)
+    first = next((e for e in suite if local_name(e) == "testcase"), None)
     return first is not None and first.get("classname") == suite.get("name")

@@ -218,7 +218,7 @@ def failure_of(error: schema.Error, place: Place) -> Failure:
     ]
     where = error.location
     return Failure(
-        message=message.strip() and message or "An error without a message.",
+        message=message if message.strip() else "An error without a message.",
         place=place,
         stack="\n".join(frames),
         snippet="" if snippet in message else snippet,

@@ -6,7 +6,7 @@ Source:
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime  # noqa: TC003 (msgspec reads the annotation when it decodes)
 
 from msgspec import Raw, Struct
 

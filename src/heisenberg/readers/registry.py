@@ -10,6 +10,7 @@ from heisenberg.errors import UnknownFormatError
 from heisenberg.readers import ctrf, junit, playwright_json
 from heisenberg.readers.content import head_text
 from heisenberg.readers.json_head import shape_of
+from heisenberg.text import one_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -165,5 +166,5 @@ def _json_kind(head: str) -> _Kind:
     for keys, other in _OTHER_JSON:
         if keys <= shape.keys():
             return _Kind(other=f"{other}, which is not read", is_report=True)
-    keys = ", ".join(f"'{key}'" for key in list(shape)[:3])
-    return _Kind(other=f"JSON of another kind (keys: {keys})" if keys else "JSON without keys")
+    names = ", ".join(f"'{one_line(key)[:40]}'" for key in list(shape)[:3])
+    return _Kind(other=f"JSON of another kind (keys: {names})" if names else "JSON without keys")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import codecs
 import mmap
 import re
-from typing import IO, TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, Any, cast
 
 from lxml import etree
 
@@ -27,6 +27,7 @@ _REPAIRABLE = frozenset(
         etree.ErrorTypes.ERR_INVALID_HEX_CHARREF,
         etree.ErrorTypes.ERR_INVALID_DEC_CHARREF,
         etree.ErrorTypes.ERR_INVALID_ENCODING,
+        etree.ErrorTypes.ERR_CDATA_NOT_FINISHED,
         etree.ErrorTypes.ERR_UNKNOWN_ENCODING,
         etree.ErrorTypes.ERR_UNSUPPORTED_ENCODING,
         etree.ErrorTypes.ERR_ENCODING_NAME,
@@ -34,7 +35,8 @@ _REPAIRABLE = frozenset(
     }
 )
 _RESOURCE_LIMIT = 114
-_LIMIT_NAMES = ("Text node too long", "CDATA section too big", "CData section too big", "text node")
+_LINE_LIMIT = 65535
+"""libxml2 counts an element's line no further."""
 
 _CHUNK = 64 * 1024
 _CONTROLS = bytes(c for c in range(32) if c not in b"\t\n\r\x1b")
@@ -83,7 +85,7 @@ def _parse(
 ) -> Iterator[etree._Element]:
     """Run libxml2 over the bytes, with every door shut."""
     context = etree.iterparse(
-        source,  # type: ignore[arg-type] # anything with read() will do
+        source,
         events=("end",),
         tag=[f"{{*}}{tag}" for tag in tags],
         resolve_entities=False,
@@ -94,6 +96,7 @@ def _parse(
         huge_tree=False,
         encoding="utf-8" if repair else None,
     )
+    etree.clear_error_log()
     checked = False
     try:
         for _, element in context:
@@ -116,7 +119,7 @@ def _skip_blanks(file: IO[bytes]) -> IO[bytes]:
 
 def _refuse_entities(element: etree._Element) -> None:
     """Refuse a document that declares entities: no report needs them, and bombs do."""
-    dtd = element.getroottree().docinfo.internalDTD
+    dtd: Any = element.getroottree().docinfo.internalDTD
     if dtd is not None and any(True for _ in dtd.iterentities()):
         raise MalformedError(
             "declares XML entities, which no test report needs and which are never expanded;"
@@ -124,22 +127,63 @@ def _refuse_entities(element: etree._Element) -> None:
         )
 
 
+def attributes_of(element: etree._Element) -> dict[str, str]:
+    """All attributes of an element, by name."""
+    return cast("dict[str, str]", dict(element.items()))
+
+
+def text_of(element: etree._Element) -> str:
+    """All the text inside an element."""
+    return "".join(cast("Iterator[str]", element.itertext()))
+
+
+def local_name(element: etree._Element) -> str:
+    """Name without namespace; empty for what has no name, such as an entity."""
+    tag: Any = element.tag
+    return tag.rpartition("}")[2] if isinstance(tag, str) else ""
+
+
+def line_of(element: etree._Element) -> int | None:
+    """1-based line of an element; None beyond what libxml2 counts."""
+    line = cast("int | None", element.sourceline)
+    return line if line is not None and line < _LINE_LIMIT else None
+
+
+def _code(error: etree.XMLSyntaxError) -> int:
+    """libxml2's number of an error."""
+    return int(cast("Any", error).code)
+
+
 def _is_repairable(error: etree.XMLSyntaxError) -> bool:
-    text = str(error)
-    if error.code == _RESOURCE_LIMIT:
-        return "ext node" in text or "CDATA" in text.upper()
-    return error.code in _REPAIRABLE or "encoding" in text
+    """Whether `_Repaired` can mend what the error tells of."""
+    text = str(error).lower()
+    if _code(error) == _RESOURCE_LIMIT or "too big" in text:
+        return "text node" in text or "cdata section" in text
+    return _code(error) in _REPAIRABLE or "encoding" in text
 
 
 def _explain(error: etree.XMLSyntaxError) -> MalformedError | TooLargeError:
     """Turn libxml2's words into one line with a place and a next step."""
     line, column = error.position
+    message = str(error.msg)
+    log: Any = error.error_log
+    if not line and len(log):
+        # A wrong entity is only told of in the log.
+        entry = log[-1]
+        line, column, message = entry.line, entry.column, entry.message
     place = f" at line {line}, column {column}" if line else ""
-    what = _FIRST_LINE.sub("", str(error.msg).strip()).strip().rstrip(".,")
-    if error.code == _RESOURCE_LIMIT:
+    what = _FIRST_LINE.sub("", message.strip().split("\n")[0]).strip().rstrip(".,")
+    if _code(error) == _RESOURCE_LIMIT:
         what = what.split(", try")[0].split(", use")[0]
         return TooLargeError(f"XML beyond the parser's limits{place}: {what}; is this a report?")
-    ending = ("Premature end", "no element found", "Couldn't find end", "unfinished", "not closed")
+    ending = (
+        "Premature end",
+        "no element found",
+        "Couldn't find end",
+        "unfinished",
+        "not closed",
+        "not finished",
+    )
     if any(words in what for words in ending):
         return MalformedError(f"XML ends early{place}: {what}; was the run or the upload cut off?")
     if "tag mismatch" in what:

@@ -62,9 +62,7 @@ def discover(paths: Sequence[Path]) -> Discovery:
     found: list[_Found] = []
     seen: set[tuple[int, int]] = set()
     for path in paths:
-        for item in _walk(path):
-            if item.problem or _is_new(item.path, seen):
-                found.append(item)
+        found += [item for item in _walk(path) if item.problem or _is_new(item.path, seen)]
     names = Counter(item.name for item in found)
     found = [replace(i, name=i.full_name) if names[i.name] > 1 else i for i in found]
     return Discovery(
