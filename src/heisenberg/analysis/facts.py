@@ -37,13 +37,13 @@ _ACTION = re.compile(
 )
 _EXPECTED = (
     re.compile(
-        r"^[ \t]*(?:E\s+)?-?\s*(?:Expected|expected)(?: \w+){0,3}:[ \t]*(?P<value>.*)$",
+        r"^[ \t]*+(?:E[ \t]++)?-?[ \t]*+(?:Expected|expected)(?: \w+){0,3}:[ \t]*(?P<value>.*)$",
         re.MULTILINE,
     ),
 )
 _RECEIVED = (
     re.compile(
-        r"^[ \t]*(?:E\s+)?\+?\s*(?:Received|received|Actual|actual|But was|but was|got|Got|But)(?: \w+){0,2}:"
+        r"^[ \t]*+(?:E[ \t]++)?\+?[ \t]*+(?:Received|received|Actual|actual|But was|but was|got|Got|But)(?: \w+){0,2}:"
         r"[ \t]*(?:was )?(?P<value>.*)$",
         re.MULTILINE,
     ),
@@ -51,7 +51,7 @@ _RECEIVED = (
 _PAIRS = tuple(
     re.compile(pattern, re.MULTILINE)
     for pattern in (
-        r"expected:?\s*<(?P<expected>[^\n]*?)>\s*but was:?\s*<(?P<received>[^\n]*?)>",
+        r"expected:?\s{0,9}<(?P<expected>[^\n]{0,999}?)>\s{0,9}but was:?\s{0,9}<(?P<received>[^\n]{0,999}?)>",
         (
             r"[Ee]xpected (?P<received>'[^'\n]*'|\"[^\"\n]*\"|\S+) to (?:be|equal|deeply equal|match|include"
             r"|contain|have text|strictly equal) (?P<expected>'[^'\n]*'|\"[^\"\n]*\"|\S+)"
@@ -69,12 +69,12 @@ _PAIRS = tuple(
     )
 )
 _LOCATOR = re.compile(
-    r"^\s*(?:-\s*)?(?:Locator:|waiting for)\s+(?P<value>(?:getBy|locator|frameLocator|page\.|get_by)[^\n]*)$",
+    r"^[ \t]*+(?:-[ \t]*+)?(?:Locator:|waiting for)[ \t]++(?P<value>(?:getBy|locator|frameLocator|page\.|get_by)[^\n]*)$",
     re.MULTILINE,
 )
 _ELEMENT = re.compile(
-    r"(?:Unable to locate element|no such element|Expected to find element|Unable to find an element[^:\n]*|"
-    r"NoSuchElement\w*)[:\s`]+(?P<value>[^\n`]{1,200})"
+    r"(?:Unable to locate element|no such element|Expected to find element|Unable to find an element[^:\n]{0,200}|"
+    r"NoSuchElement\w{0,40})[:\s`]+(?P<value>[^\n`]{1,200})"
 )
 _NOT_FOUND = re.compile(
     r"element\(s\) not found|resolved to 0 elements|Unable to locate element|no such element|"
@@ -91,7 +91,7 @@ _TEST_TIMEOUT = re.compile(
     r"Timeout of [\d.]+\s?ms exceeded\. For async tests|did not complete within"
 )
 _POLLING = re.compile(
-    r"^\s*-\s+Expect \"|\d+ × |locator resolved to|Timed out retrying", re.MULTILINE
+    r"^[ \t]*+-[ \t]++Expect \"|\d × |locator resolved to|Timed out retrying", re.MULTILINE
 )
 _NETWORK = re.compile(
     r"net::(?P<chrome>ERR_[A-Z_]+)|\bNS_ERROR_(?P<gecko>[A-Z_]+)"
@@ -109,12 +109,13 @@ _STATUS = re.compile(
     r"|<Response \[(?P<c>[1-5]\d\d)\]>|[Rr]esponse code (?:is |was )?(?P<d>[1-5]\d\d)",
     re.IGNORECASE,
 )
-_CODE_MARK = re.compile(r"^\s*>\s*(?:\d+\s*\|\s*)?(?P<code>\S.*)$", re.MULTILINE)
+_CODE_MARK = re.compile(r"^\s*>\s*(?:\d+\s*\|\s*)?(?P<code>\S.*)$")
 _CODE_LINE = re.compile(r"^\s*(?P<number>\d+)\s*\|\s?(?P<code>.*)$")
 _PYTEST_SOURCE = re.compile(r"^(?:    |>   )\s*(?P<code>\S.*)$")
 _SETUP = re.compile(
-    r"\b(?:beforeAll|beforeEach|before all|before each|globalSetup|setUp|setUpClass|fixture)\b.*(?:hook|failed|error|not found)"
-    r"|^E?\s*fixture '|failed on setup|error at setup|ERROR at setup|hook timeout",
+    r"\b(?:beforeAll|beforeEach|before all|before each|globalSetup|setUp|setUpClass|fixture)\b"
+    r".{0,300}?(?:hook|failed|error|not found)"
+    r"|^E?[ \t]*+fixture '|failed on setup|error at setup|ERROR at setup|hook timeout",
     re.IGNORECASE | re.MULTILINE,
 )
 _ASSERT = re.compile(r"\bassert")

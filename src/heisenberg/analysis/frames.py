@@ -12,20 +12,23 @@ MAX_FRAMES = 60
 _PYTHON = re.compile(r'File "(?P<file>[^"\n]+)", line (?P<line>\d+)(?:, in (?P<function>[^\n]+))?')
 _PYTEST = re.compile(r"^(?P<file>[\w./\\-]+\.py):(?P<line>\d+): (?P<function>\w*)", re.MULTILINE)
 _NODE = re.compile(
-    r"^\s*at (?:async )?(?:(?P<function>[^\s(][^(\n]*?) \()?(?:file://)?(?P<file>(?:[A-Za-z]:)?[^\s():]+):(?P<line>\d+):\d+\)?",
+    r"^[ \t]*+at (?:async )?(?:(?P<function>[^\s(][^(\n]*?) \()?(?:file://)?(?P<file>(?:[A-Za-z]:)?[^\s():]+):(?P<line>\d+):\d+\)?",
     re.MULTILINE,
 )
-_PLAYWRIGHT = re.compile(r"^\s*at (?P<file>[^\s():]+\.[cm]?[jt]sx?):(?P<line>\d+)$", re.MULTILINE)
+_PLAYWRIGHT = re.compile(
+    r"^[ \t]*+at (?P<file>[^\s():]+\.[cm]?[jt]sx?):(?P<line>\d+)$", re.MULTILINE
+)
 _JAVA = re.compile(
-    r"^\s*at (?P<function>[\w$.<>/]+)\((?P<file>[\w$]+\.(?:java|kt|scala|groovy)):(?P<line>\d+)\)",
+    r"^[ \t]*+at (?P<function>[\w$.<>/]+)\((?P<file>[\w$]+\.(?:java|kt|scala|groovy)):(?P<line>\d+)\)",
     re.MULTILINE,
 )
 _DOTNET = re.compile(
-    r"^\s*at (?P<function>[^\n]+?) in (?P<file>[^\n]+):line (?P<line>\d+)", re.MULTILINE
+    r"^[ \t]*+at (?P<function>[^\n]{1,500}?) in (?P<file>[^\n]+):line (?P<line>\d+)", re.MULTILINE
 )
-_GO = re.compile(r"^\s+(?P<file>/[^\s:]+\.go):(?P<line>\d+)", re.MULTILINE)
+_GO = re.compile(r"^[ \t]++(?P<file>/[^\s:]+\.go):(?P<line>\d+)", re.MULTILINE)
 _RUBY = re.compile(
-    r"^\s*(?:from )?(?P<file>[^\s:]+\.rb):(?P<line>\d+):in [`'](?P<function>[^']+)'", re.MULTILINE
+    r"^[ \t]*+(?:# |from )?(?P<file>[^\s:]+\.rb):(?P<line>\d+):in [`'](?P<function>[^']+)'",
+    re.MULTILINE,
 )
 _PHP = re.compile(r"^#\d+ (?P<file>[^\s(]+\.php)\((?P<line>\d+)\): (?P<function>\S+)", re.MULTILINE)
 
