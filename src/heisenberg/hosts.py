@@ -8,12 +8,15 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
 _URL = re.compile(r"\b(?:https?|wss?|grpc|amqp|redis|postgres(?:ql)?|mysql)://[^\s\"'<>)\]}]+")
 _HOST_WORD = re.compile(
     r"(?:host(?:name)?[=:'\" ]+|to |for |at |resolve |lookup )['\"]?(?P<host>[a-z0-9-]+(?:\.[a-z0-9-]+)+)(?::\d+)?",
     re.IGNORECASE,
+)
+_HOST_AND_PORT = re.compile(
+    r"(?:host=?|at|to)[ '\"]*(?P<host>[\w.-]+)['\"]*,? port=? ?['\"]?(?P<port>\d{2,5})"
 )
 _ADDRESS = re.compile(r"\b(?:\d{1,3}\.){3}\d{1,3}(?::\d{1,5})?\b|\blocalhost:\d{1,5}\b")
 _INSIDE = re.compile(
@@ -43,6 +46,7 @@ def hosts_of(text: str) -> tuple[str, ...]:
     """Hosts, with ports where given, that a text names in URLs or as where it went."""
     found = [urlsplit(url).netloc.rpartition("@")[2] for url in _URL.findall(text)]
     found += [m["host"] for m in _HOST_WORD.finditer(text)]
+    found += [f"{m['host']}:{m['port']}" for m in _HOST_AND_PORT.finditer(text)]
     found += _ADDRESS.findall(text)
     return tuple(dict.fromkeys(host for host in found if host and not _FILE_LIKE.search(host)))
 
@@ -71,12 +75,20 @@ def is_store(name: str) -> bool:
     return bool(_STORE.search(name))
 
 
-def dependency(texts: Iterable[str], services: Iterable[str], own: str) -> str:
+def address(texts: Iterable[str]) -> str:
+    """The first `HOST:PORT` that the texts name; empty when there is none."""
+    return next((host for text in texts for host in hosts_of(text) if ":" in host), "")
+
+
+def dependency(
+    texts: Iterable[str], services: Iterable[str], ports: Mapping[str, str], own: str
+) -> str:
     """The dependency that a service complains of: another service, a host, or the words for it.
 
     Args:
         texts: What the service says, the message first.
         services: Services whose logs are known.
+        ports: Service by the port that it listens on.
         own: The service that complains.
 
     Returns:
@@ -93,6 +105,9 @@ def dependency(texts: Iterable[str], services: Iterable[str], own: str) -> str:
     )  # noqa: PLR2004 (a real name)
     if named:
         return named
+    listening = ports.get(address(said).rpartition(":")[2], own)
+    if listening != own:
+        return listening
     for word, name in _KINDS:
         if word.search(joined):
             return next((s for s in known if word.search(s.lower())), name)

@@ -217,6 +217,7 @@ def _context(
         services=correlation.services,
         offsets=tuple(correlation.offsets.values()),
         answering=correlation.answering,
+        ports=correlation.ports,
         run_failed=len(correlation.tests),
         run_passed=passed,
         has_times=correlation.has_times,

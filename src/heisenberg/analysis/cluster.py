@@ -129,7 +129,7 @@ def speaks(test: FailedTest, suspect: Suspect) -> bool:
     """
     facts = test.facts
     weak = suspect.kind in (SuspectKind.WARNING, SuspectKind.SLOW) or (
-        suspect.kind is SuspectKind.REQUEST and (suspect.root.status or 500) < 500  # noqa: PLR2004 (HTTP classes)
+        suspect.kind is SuspectKind.REQUEST and (suspect.status or 500) < 500  # noqa: PLR2004 (HTTP classes)
     )
     if not weak:
         return True
@@ -185,7 +185,8 @@ def _infrastructure_key(cause: Suspect) -> tuple[str, ...] | None:
     if cause.trouble in INFRASTRUCTURE or cause.trouble is Mechanism.TIMEOUT_BUDGET:
         return (target, cause.trouble)
     if cause.trouble in SETUP:
-        return (target or cause.service, cause.trouble, cause.error.partition(":")[0])
+        error = cause.error.partition(":")[0]
+        return (error or target or cause.service, cause.trouble)
     return None
 
 

@@ -26,7 +26,7 @@ from heisenberg.model.failure import Failure
 from heisenberg.model.run import Outcome, Place
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from datetime import datetime
 
     from heisenberg.analysis.happenings import Happening, Observations
@@ -85,6 +85,7 @@ class _Scene:
     clean: Sequence[Span]
     """Time in which only passing attempts ran."""
     services: tuple[str, ...]
+    ports: Mapping[str, str]
 
 
 class _Sweep(Generic[T]):
@@ -158,14 +159,18 @@ def correlate(
         for a in t.attempts
         if t.is_fine(a) and (w := window(a, None, whole)).is_exact
     )
+    ports = {port: a.service for a in seen.activities.values() for port in a.ports}
     clean = subtract((p.span for p in passing), spans)
-    suspects = _suspects(_Scene(failing, passing, seen, find_outages(seen, whole), clean, services))
+    suspects = _suspects(
+        _Scene(failing, passing, seen, find_outages(seen, whole), clean, services, ports)
+    )
     tests = tuple(_speaking(t, facts, suspects) for t in bad)
     return Correlation(
         tests,
         offsets=offsets,
         services=services,
         answering=_answering(seen),
+        ports=ports,
         has_times=any(f.window.is_exact for f in failing),
     )
 
@@ -230,11 +235,11 @@ def _suspects(scene: _Scene) -> dict[int, list[Suspect]]:
     suspected = _Sweep([(f.window.span, f) for f in scene.failing])
     provoking = _Sweep([(p.span, p) for p in scene.passing])
     for happening in join(scene.seen.unusual):
-        near = suspected.at(happening.began, happening.time)
-        provokers = provoking.at(happening.began, happening.time)
+        near = suspected.at(happening.began, happening.until)
+        provokers = provoking.at(happening.began, happening.until)
         if not near or is_ordinary(happening):
             continue
-        base = suspect_of(happening, scene.services)
+        base = suspect_of(happening, scene.services, scene.ports)
         tokens = _path_tokens(happening)
         fits = [(f, _fit(f, happening, tokens)) for f in near]
         best = max(fit for _, fit in fits)

@@ -34,12 +34,16 @@ MAX_KEPT = 60_000
 """Records kept in all."""
 MAX_LIFECYCLE = 400
 """Starts and stops kept of one kind."""
+BREATH = timedelta(milliseconds=25)
+"""Between the words that give a reason and the line that tells the status."""
 SAME_MOMENT = timedelta(milliseconds=150)
 """One service logs an exception and the request that it broke within this time."""
 ACCESS_RESOLUTION = timedelta(seconds=1)
 """Access logs tell whole seconds."""
 SAME_ID = timedelta(seconds=60)
 """An id that returns later than this names another happening."""
+HEAD_RECORDS = 6
+"""A service says within its first records what it is and where it listens."""
 LEAD = timedelta(seconds=5)
 """Read this much before the run: services log their start just before it."""
 
@@ -81,12 +85,21 @@ class Happening:
     @property
     def began(self) -> datetime:
         """When the first of it began."""
-        return min(s.began for s in self.sightings)
+        return min(s.began for s in self._precise)
 
     @property
     def time(self) -> datetime:
         """When it was first told of."""
-        return self.sightings[0].time
+        return self._precise[0].time
+
+    @property
+    def until(self) -> datetime:
+        """The latest that `time` may have been: some logs tell whole seconds only."""
+        return self.time if self.time.microsecond else self.time + ACCESS_RESOLUTION
+
+    @property
+    def _precise(self) -> tuple[Sighting, ...]:
+        return tuple(s for s in self.sightings if s.time.microsecond) or self.sightings
 
 
 @dataclass(slots=True)
@@ -99,6 +112,10 @@ class Activity:
     """Seconds since the epoch on the report's clock, in file order."""
     banner: tuple[str, ...] = ()
     """Templates of its first records."""
+    ports: tuple[str, ...] = ()
+    """Ports on which it says that it listens."""
+    last: Sighting | None = None
+    """Its last record in the run."""
     answers: int = 0
     """Records that tell of an answered request, with its id."""
 
@@ -147,14 +164,16 @@ def observe(
     for log in logs:
         progress(f"reading {log.source}")
         offset = offsets[log.source].offset if log.source in offsets else timedelta()
-        activity = Activity(log.service, log.source, banner=_banner(log))
+        activity = Activity(log.service, log.source, banner=_banner(log), ports=_ports(log))
         seen.activities[log.source] = activity
         banner = set(activity.banner)
+        latest: LogRecord | None = None
         for record in log.window(run.start - LEAD + offset, run.end + ACCESS_RESOLUTION + offset):
             if record.timestamp is None:
                 continue
             time = record.timestamp - offset
             activity.times.append(time.timestamp())
+            latest = record
             activity.answers += record.status is not None and bool(record.request_id)
             if _is_unusual(record):
                 keep.unusual(Sighting(record, time, template(record)))
@@ -162,6 +181,8 @@ def observe(
                 banner and len(record.message) < 300 and _template(record) in banner  # noqa: PLR2004 (a banner line is short)
             ):
                 keep.lifecycle(Sighting(record, time, _template(record)))
+        if latest is not None and latest.timestamp is not None:
+            activity.last = Sighting(latest, latest.timestamp - offset, template(latest))
     seen.unusual.sort(key=lambda s: s.time)
     seen.lifecycle.sort(key=lambda s: s.time)
     for source, times in seen.times.items():
@@ -171,6 +192,19 @@ def observe(
 
 def _banner(log: LogSource) -> tuple[str, ...]:
     return tuple(_template(record) for record in log.head(4) if record.status is None)
+
+
+_LISTENS = re.compile(
+    r"\bport[\"']?[ =:]+[\"']?(\d{2,5})\b"
+    r"|\b(?:listening|running|serving|available|started) (?:on|at) [^\n]{0,60}?[: ](\d{2,5})\b",
+    re.IGNORECASE,
+)
+
+
+def _ports(log: LogSource) -> tuple[str, ...]:
+    """Ports that its first records say it listens on."""
+    said = "\n".join(record.text[:400] for record in log.head(HEAD_RECORDS))
+    return tuple(dict.fromkeys(a or b for a, b in _LISTENS.findall(said)))
 
 
 def _is_unusual(record: LogRecord) -> bool:
@@ -267,7 +301,9 @@ def join(unusual: Sequence[Sighting]) -> list[Happening]:
                 parent[find(i)] = find(j)
             by_id[ident] = i
         j = by_service.get(record.source)
-        if j is not None and _same_moment(unusual[j], sighting):
+        if j is not None and (
+            _same_moment(unusual[j], sighting) or _announces(unusual[j], sighting)
+        ):
             parent[find(i)] = find(j)
         by_service[record.source] = i
         if record.path and record.status:
@@ -279,6 +315,15 @@ def join(unusual: Sequence[Sighting]) -> list[Happening]:
         groups[find(i)].append(sighting)
     happenings = [Happening(tuple(group)) for group in groups.values()]
     return sorted(happenings, key=lambda h: h.time)
+
+
+def _announces(words: Sighting, answer: Sighting) -> bool:
+    """Whether a service says in words, just before, why it is going to refuse a request."""
+    said, refused = words.record, answer.record
+    if said.request_id or said.path or said.status or not refused.status:
+        return False
+    fits = said.level < Level.ERROR or refused.status >= 500  # noqa: PLR2004 (HTTP classes)
+    return fits and refused.status >= 400 and answer.time - words.time <= BREATH  # noqa: PLR2004 (HTTP errors)
 
 
 def _mentioned(record: LogRecord, known: set[str]) -> str:

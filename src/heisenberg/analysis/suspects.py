@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 from heisenberg.analysis.frames import is_library, own_frame, raised, read_frames
 from heisenberg.analysis.normalize import normalize
 from heisenberg.analysis.trouble import INFRASTRUCTURE, TROUBLES, find_trouble, name_trouble
-from heisenberg.hosts import dependency, external_host
+from heisenberg.hosts import address, dependency, external_host
 from heisenberg.model.correlation import Suspect, SuspectKind
 from heisenberg.model.diagnosis import Mechanism
 from heisenberg.model.logs import Level
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from heisenberg.analysis.happenings import Happening, Sighting
     from heisenberg.model.logs import LogRecord
@@ -37,12 +37,13 @@ UNTIED = 0.75
 _ASSET = re.compile(r"/(?:favicon\.\w+|robots\.txt|apple-touch-icon[\w.-]*|[\w.-]+\.map)$")
 
 
-def suspect_of(happening: Happening, services: Iterable[str]) -> Suspect:
+def suspect_of(happening: Happening, services: Iterable[str], ports: Mapping[str, str]) -> Suspect:
     """The happening as a suspect, its score the prior of its kind.
 
     Args:
         happening: At least one record.
         services: Services whose logs are known, to name a dependency by.
+        ports: Service by the port that it listens on.
     """
     root = root_of(happening)
     record = root.record
@@ -69,7 +70,9 @@ def suspect_of(happening: Happening, services: Iterable[str]) -> Suspect:
         noise=0.0,
         score=score,
         trouble=trouble,
-        dependency=dependency(said, services, record.service),
+        dependency=dependency(said, services, ports, record.service),
+        status=status,
+        address=address(said),
         outside=external_host((*said, *around)),
         telling=telling,
         error=error[2] if error else "",
@@ -176,5 +179,5 @@ def is_mild(suspect: Suspect) -> bool:
     """Whether a test may well provoke it on purpose: a refused request, a warning."""
     if suspect.kind is SuspectKind.WARNING:
         return True
-    status = suspect.root.status
+    status = suspect.status
     return suspect.kind is SuspectKind.REQUEST and status is not None and status < 500  # noqa: PLR2004 (HTTP classes)

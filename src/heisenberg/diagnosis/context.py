@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -11,6 +11,8 @@ from heisenberg.diagnosis.claim import Citation
 from heisenberg.model.run import Outcome
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from heisenberg.model.correlation import ClockOffset, FailedTest, Suspect
     from heisenberg.model.facts import Facts
     from heisenberg.model.logs import LogRecord
@@ -39,6 +41,8 @@ class Context:
     run_failed: int
     """Failed tests of the whole run."""
     run_passed: int
+    ports: Mapping[str, str] = field(default_factory=dict)
+    """Service by the port on which it listens."""
     has_times: bool = True
 
     @cached_property

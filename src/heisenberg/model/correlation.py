@@ -63,6 +63,10 @@ class Suspect:
     """`FILE:LINE` of the innermost frame in the project's own code."""
     dependency: str = ""
     """What it complains of: another service, a host; empty when it names none."""
+    status: int | None = None
+    """HTTP status that the request ended with."""
+    address: str = ""
+    """`HOST:PORT` that it could not reach, as far as it says."""
     outside: str = ""
     """The host of another party that it names."""
     telling: tuple[str, ...] = ()
@@ -107,6 +111,8 @@ class Correlation:
     """Services whose logs were read."""
     answering: tuple[str, ...] = ()
     """Services that answered requests in the run, the one that tells most of them first."""
+    ports: Mapping[str, str] = field(default_factory=dict)
+    """Service by the port on which its log says that it listens."""
     has_times: bool = True
     """Whether the report tells when its tests ran."""
 

@@ -184,6 +184,13 @@ def named_trouble(context: Context) -> Claim | None:
         owner, mechanism = Owner.ENVIRONMENT, Mechanism.CLOCK
     if mechanism is Mechanism.CONFIGURATION and _SCHEMA.search(joined):
         fix = "Apply the migrations that the code needs before the tests start, or roll the code back."
+    if mechanism is Mechanism.DEPENDENCY_DOWN and _is_misdirected(context, cause):
+        owner, mechanism, component = Owner.ENVIRONMENT, Mechanism.CONFIGURATION, cause.service
+        sentence = f"{{service}} looks for {cause.dependency} at {cause.address}, where it does not listen: {{error}}."
+        fix = f"Correct the address of {cause.dependency} in the settings of {{service}}."
+    if mechanism is Mechanism.RESOURCE_EXHAUSTION and _LEAK.search(joined):
+        owner = Owner.PRODUCT
+        fix = "Find what {service} keeps open or in memory{place}, and release it on all paths."
     what = (error or cause.root.message).rstrip(".")
     return Claim(
         owner,
@@ -195,6 +202,18 @@ def named_trouble(context: Context) -> Claim | None:
         _cite(context, error),
     )
 
+
+def _is_misdirected(context: Context, cause: Suspect) -> bool:
+    """The dependency runs, and listens at another port than the one that was tried."""
+    port = cause.address.rpartition(":")[2]
+    return bool(port) and port not in context.ports and cause.dependency in context.ports.values()
+
+
+_LEAK = re.compile(
+    r"too many open files|EMFILE|heap out of memory|OutOfMemoryError|GC overhead|new thread|native thread",
+    re.IGNORECASE,
+)
+"""What a process uses up by itself, where disk and memory of the machine are everybody's."""
 
 _REMOTE = frozenset(
     {
@@ -363,7 +382,7 @@ def refused_request(context: Context) -> Claim | None:
     cause = context.cause
     if cause is None or cause.kind is not SuspectKind.REQUEST:
         return None
-    status = cause.root.status or 0
+    status = cause.status or 0
     reading = _REFUSALS.get(status) or (_REFUSALS[400] if 400 <= status < 500 else None)  # noqa: PLR2004 (HTTP classes)
     if reading is None:
         return None
