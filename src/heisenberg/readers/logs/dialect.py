@@ -13,8 +13,8 @@ from heisenberg.readers.logs.origin import Origin, replica_of
 from heisenberg.readers.logs.plain import HEADED, plain_record
 from heisenberg.readers.logs.postgres import postgres_entry
 from heisenberg.readers.logs.roles import ROLES, Slot
-from heisenberg.readers.logs.structured import read_time
 from heisenberg.readers.logs.times import has_zone, make_forms
+from heisenberg.readers.logs.values import read_time
 from heisenberg.text import strip_escapes
 
 if TYPE_CHECKING:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from heisenberg.readers.logs.roles import ROLES, Slot
-from heisenberg.readers.logs.structured import read_time, structured_record
+from heisenberg.readers.logs.structured import structured_record
+from heisenberg.readers.logs.values import read_time
 from heisenberg.text import strip_escapes
 
 if TYPE_CHECKING:

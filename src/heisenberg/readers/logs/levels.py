@@ -30,7 +30,7 @@ _COLON = f"{_LOWER}|err|crit|alert|emerg|emergency|fail|dbug|trce"
 _BRACKETED = f"{_COLON}|note|system|silly"
 
 UPPER = re.compile(
-    r"[\s\]:|>,-]*(?:(?:\[[^\]\n]{0,80}\]|\([^)\n]{0,80}\)|[^\s\[\]()\"'={]{1,60})[\s|:\]-]+){0,4}?"
+    r"[\s\]:|>,-]*(?:(?:\[[^\]\n]{0,80}\]|\([^)\n]{0,80}\)|[^\s\[\]()\"'={]{1,60}+)[\s|:\]-]++){0,4}?"
     rf"[\[(<|*/]*(?:[\w.-]+[:/]|[\w-]+\.)?({_ANYWHERE})(?:/[\w.-]+)?(?=[\s\])>|:,*(-]|$)[\])>|:,*]*"
 )
 """An upper-case level after at most four words or bracketed groups, from the stamp's end."""

@@ -7,7 +7,6 @@ from itertools import islice
 from typing import TYPE_CHECKING, NamedTuple, Self
 
 from heisenberg.errors import SourceError
-from heisenberg.model.report import Problem
 from heisenberg.readers.logs.dialect import Dialect
 from heisenberg.readers.logs.grouping import Grouper
 from heisenberg.readers.logs.lines import MAX_LINE_BYTES, LineFile
@@ -103,8 +102,8 @@ class Log:
         return self._disorder <= MAX_DISORDER
 
     @property
-    def problems(self) -> tuple[Problem, ...]:
-        """What was odd in what has been read so far."""
+    def problems(self) -> tuple[str, ...]:
+        """What was odd in what has been read so far, a reason each."""
         file, found = self._file, []
         if file.cut_lines:
             found.append(f"{file.cut_lines} lines longer than {MAX_LINE_BYTES} bytes were cut")
@@ -112,7 +111,7 @@ class Log:
             found.append(f"bytes that are not {file.encoding} were replaced")
         if self._dropped_lines:
             found.append(f"{self._dropped_lines} lines of overlong records were left out")
-        return tuple(Problem(self.source, reason) for reason in found)
+        return tuple(found)
 
     def span(self) -> tuple[datetime, datetime] | None:
         """First and last time, from head and tail alone; None when neither tells one."""

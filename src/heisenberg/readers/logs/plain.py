@@ -12,7 +12,7 @@ from heisenberg.readers.logs.levels import from_status
 from heisenberg.readers.logs.logfmt import pairs
 from heisenberg.readers.logs.records import new_record
 from heisenberg.readers.logs.roles import ROLES, Slot
-from heisenberg.readers.logs.structured import read_duration, read_status
+from heisenberg.readers.logs.values import read_duration, read_status
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -38,7 +38,7 @@ _MARKS = (
     (re.compile(r"##\[error\]|::error\b|\bnpm ERR! |\bUncaught |Unhandled exception"), Level.ERROR),
     (re.compile(r"##\[warning\]|::warning\b|npm WARN "), Level.WARNING),
     (re.compile(r"panic: |fatal error: |\bFATAL\b"), Level.FATAL),
-    (re.compile(r"[\w.]*(?:Error|Exception): |Traceback \(most recent"), Level.ERROR),
+    (re.compile(r"(?:Error|Exception): |Traceback \(most recent"), Level.ERROR),
 )
 HEADED = re.compile(
     r"(?:TRACE|DEBUG|INFO|NOTICE|WARN|WARNING|ERROR|CRITICAL|FATAL)"
@@ -132,6 +132,8 @@ def _read_pairs(message: str, request: Request, fields: dict[str, str]) -> tuple
 
 MAX_HEAD_CHARS = 120
 
+MAX_MARK_CHARS = 2000
+
 KNOWN_HEADS = 1000
 """Heads remembered at most: some hold a thread's or a request's id."""
 
@@ -187,4 +189,6 @@ def _message_start(rest: str, begin: int) -> int:
 
 
 def _marked(rest: str) -> Level:
-    return next((level for mark, level in _MARKS if mark.search(rest)), Level.UNKNOWN)
+    return next(
+        (level for mark, level in _MARKS if mark.search(rest, 0, MAX_MARK_CHARS)), Level.UNKNOWN
+    )

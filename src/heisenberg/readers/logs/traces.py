@@ -19,7 +19,7 @@ _ALWAYS = re.compile(
 )
 _GO_START = re.compile(r"(?:panic|fatal error|runtime error): |goroutine \d+ \[")
 _GO = re.compile(
-    r"\s|goroutine \d+ \[|[\w./*()\[\]{}·-]+\(.*\)$|created by |exit status \d|\[signal |\[recovered"
+    r"\s|goroutine \d+ \[|[\w./*()\[\]{}·-]{1,300}\(.*\)$|created by |exit status \d|\[signal |\[recovered"
 )
 _GROUP = re.compile(r"\s+(?:\|\s|\+-)")
 """Python draws the branches of an ExceptionGroup with bars."""
