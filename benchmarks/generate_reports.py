@@ -13,7 +13,7 @@ DATA = Path(__file__).parents[1] / "tests" / "data" / "readers"
 def playwright_json(target: Path, size_bytes: int) -> None:
     """Write a Playwright JSON report of about that size: the real one, again and again.
 
-    One copy in ten keeps its failures; the others hold the files of which all tests passed.
+    One copy in three keeps its failures; the others hold the files of which all tests passed.
     """
     report = json.loads((DATA / "playwright-failed.json").read_text())
     suites = report["suites"]
@@ -24,7 +24,7 @@ def playwright_json(target: Path, size_bytes: int) -> None:
         file.write(f'{start}"suites": [')
         number = 0
         while file.tell() < size_bytes:
-            for suite in suites if number % 10 == 0 else passing:
+            for suite in suites if number % 3 == 0 else passing:
                 text = json.dumps(_renamed(suite, number), indent=2, ensure_ascii=False)
                 file.write(f"{',' if file.tell() > len(start) + 100 else ''}\n{text}")
             number += 1
@@ -39,7 +39,7 @@ def _renamed(suite: dict[str, object], number: int) -> dict[str, object]:
 
 
 def junit(target: Path, size_bytes: int) -> None:
-    """Write a JUnit report of about that size, one copy in ten with its failures."""
+    """Write a JUnit report of about that size, one copy in three with its failures."""
     text = (DATA / "playwright-failed-junit.xml").read_text()
     suites = re.findall(r"<testsuite .*?</testsuite>", text, re.DOTALL)
     passing = [suite for suite in suites if "<failure" not in suite]
@@ -47,7 +47,7 @@ def junit(target: Path, size_bytes: int) -> None:
         file.write(text[: text.index("<testsuite ")])
         number = 0
         while file.tell() < size_bytes:
-            for suite in suites if number % 10 == 0 else passing:
+            for suite in suites if number % 3 == 0 else passing:
                 file.write(suite.replace(".spec.ts", f"-{number}.spec.ts") + "\n")
             number += 1
         file.write("</testsuites>\n")

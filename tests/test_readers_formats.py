@@ -50,7 +50,7 @@ def case(body: str, *, attributes: str = "", encoding: str = "UTF-8") -> bytes:
         ("ctrf.json", "ctrf"),
     ],
 )
-def test_format_is_told_by_content(name: str, expected: str, tmp_path: Path):
+def test_format_is_told_by_content(name: str, expected: str, tmp_path: Path) -> None:
     """A report is recognised whatever its file is called."""
     path = tmp_path / "artefact.bin"
     path.write_bytes((DATA / name).read_bytes())
@@ -58,7 +58,7 @@ def test_format_is_told_by_content(name: str, expected: str, tmp_path: Path):
     assert expected == registry.sniff(artefact(path))
 
 
-def test_playwright_json_keeps_every_attempt():
+def test_playwright_json_keeps_every_attempt() -> None:
     """Two failed tries and a passed one are three attempts with their times and errors."""
     run = read("playwright.json")
 
@@ -75,14 +75,14 @@ def test_playwright_json_keeps_every_attempt():
 
 
 @pytest.mark.parametrize("kind", ["playwright", "playwright-failed"])
-def test_junit_of_the_same_run_names_the_same_tests(kind: str):
+def test_junit_of_the_same_run_names_the_same_tests(kind: str) -> None:
     """Identity and outcome do not depend on the reporter."""
     by_json, by_junit = read(f"{kind}.json"), read(f"{kind}-junit.xml")
 
     assert {t.id: t.outcome for t in by_json.tests} == {t.id: t.outcome for t in by_junit.tests}
 
 
-def test_junit_of_the_same_run_says_the_same():
+def test_junit_of_the_same_run_says_the_same() -> None:
     """The errors of a failed test read alike, blanks aside."""
     by_json, by_junit = read("playwright-failed.json"), read("playwright-failed-junit.xml")
 
@@ -93,7 +93,7 @@ def test_junit_of_the_same_run_says_the_same():
     assert texts[0] == texts[1]
 
 
-def test_passed_junit_case_with_files_of_a_failed_try_was_flaky():
+def test_passed_junit_case_with_files_of_a_failed_try_was_flaky() -> None:
     """Playwright's JUnit drops the failed tries; their attachments give them away."""
     test = named(read("playwright-junit.xml"), "finds nothing for a nonsense word")
 
@@ -101,7 +101,7 @@ def test_passed_junit_case_with_files_of_a_failed_try_was_flaky():
     assert "keeps no error text" in test.attempts[0].failures[0].message
 
 
-def test_surefire_reruns_are_attempts():
+def test_surefire_reruns_are_attempts() -> None:
     """flakyFailure, flakyError, rerunFailure and rerunError are tries with their own text."""
     run = read("surefire-reruns.xml")
 
@@ -113,7 +113,7 @@ def test_surefire_reruns_are_attempts():
     assert 1_234_500 == run.duration_ms
 
 
-def test_elements_win_over_attributes():
+def test_elements_win_over_attributes() -> None:
     """A case with an error element failed, whatever its status says."""
     run = read("surefire-reruns.xml")
 
@@ -122,7 +122,7 @@ def test_elements_win_over_attributes():
     assert Outcome.SKIPPED is named(run, "later").outcome
 
 
-def test_ctrf_counts_and_retries():
+def test_ctrf_counts_and_retries() -> None:
     """Statuses, hidden retries, times and texts of CTRF arrive."""
     run = read("ctrf.json")
 
@@ -139,7 +139,7 @@ def test_ctrf_counts_and_retries():
     assert 5000 == run.duration_ms
 
 
-def test_case_after_a_failed_one_is_its_retry(tmp_path: Path):
+def test_case_after_a_failed_one_is_its_retry(tmp_path: Path) -> None:
     """Fail, pass is one flaky test; pass, fail is two tests, and the red one stays."""
     run = read_bytes(
         tmp_path,
@@ -152,7 +152,7 @@ def test_case_after_a_failed_one_is_its_retry(tmp_path: Path):
     assert [("c › a", 0, "flaky"), ("c › b", 0, "passed"), ("c › b", 1, "failed")] == outcomes
 
 
-def test_timed_out_attempt_without_error_still_says_so(tmp_path: Path):
+def test_timed_out_attempt_without_error_still_says_so(tmp_path: Path) -> None:
     """An attempt that went wrong carries at least one failure."""
     run = read_bytes(
         tmp_path,
@@ -163,7 +163,7 @@ def test_timed_out_attempt_without_error_still_says_so(tmp_path: Path):
     assert "timed out" in run.tests[0].attempts[0].failures[0].message
 
 
-def test_wrong_types_cost_the_field_not_the_report(tmp_path: Path):
+def test_wrong_types_cost_the_field_not_the_report(tmp_path: Path) -> None:
     """Fields of the wrong type are dropped, the rest is read."""
     run = read_bytes(
         tmp_path,
@@ -176,7 +176,7 @@ def test_wrong_types_cost_the_field_not_the_report(tmp_path: Path):
     assert ["boom"] == [f.message for f in run.tests[0].attempts[0].failures]
 
 
-def test_line_beyond_what_the_parser_counts(tmp_path: Path):
+def test_line_beyond_what_the_parser_counts(tmp_path: Path) -> None:
     """The place of a failure is right beyond line 65,535."""
     passed = b"<testcase name='p' classname='c'><system-out>a\n</system-out></testcase>\n" * 40_000
     failed = b"<testcase name='q'>\n<failure>x</failure></testcase></testsuite>"
@@ -198,14 +198,14 @@ def test_line_beyond_what_the_parser_counts(tmp_path: Path):
         (case('<failure message="&#x1B;[31mred&#27;[0m&#0;"/>'), "red"),
     ],
 )
-def test_slips_of_real_producers_are_mended(tmp_path: Path, data: bytes, message: str):
+def test_slips_of_real_producers_are_mended(tmp_path: Path, data: bytes, message: str) -> None:
     """Encodings, byte order marks and control characters do not cost the report."""
     run = read_bytes(tmp_path, data)
 
     assert [message] == [f.message for a in run.tests[0].attempts for f in a.failures]
 
 
-def test_endless_text_is_shortened(tmp_path: Path):
+def test_endless_text_is_shortened(tmp_path: Path) -> None:
     """Output beyond the parser's limit costs the output, not the report."""
     run = read_bytes(
         tmp_path, case(f'<failure message="boo"/><system-out>{"x" * 11_000_000}</system-out>')
@@ -239,7 +239,7 @@ def test_endless_text_is_shortened(tmp_path: Path):
 )
 def test_bad_input_gets_one_clear_line(
     tmp_path: Path, data: bytes, error: type[ReadError], reason: str
-):
+) -> None:
     """What cannot be read is refused with what is wrong and where."""
     with pytest.raises(error, match=reason) as caught:
         read_bytes(tmp_path, data)
@@ -247,7 +247,7 @@ def test_bad_input_gets_one_clear_line(
     assert "\n" not in str(caught.value)
 
 
-def test_external_entity_is_not_fetched(tmp_path: Path):
+def test_external_entity_is_not_fetched(tmp_path: Path) -> None:
     """A report cannot make us read another file."""
     secret = tmp_path / "secret"
     secret.write_text("s3cret")
@@ -257,7 +257,7 @@ def test_external_entity_is_not_fetched(tmp_path: Path):
         read_bytes(tmp_path, data.encode())
 
 
-def test_broken_report_is_told_from_no_report(tmp_path: Path):
+def test_broken_report_is_told_from_no_report(tmp_path: Path) -> None:
     """A truncated report looks like one; a package.json does not."""
     path = tmp_path / "x"
     path.write_bytes(JSON[:400])

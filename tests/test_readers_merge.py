@@ -42,7 +42,7 @@ def run(source: str, minute: int, **statuses: Status) -> Run:
     return Run(tests, started_at=start, duration_ms=30_000, sources=(source,), workers=1)
 
 
-def test_one_run_in_two_formats_counts_once():
+def test_one_run_in_two_formats_counts_once() -> None:
     """JSON and JUnit of one run are one run, told by the richer."""
     merged = merge([read("playwright-junit.xml"), read("playwright.json")])
 
@@ -51,7 +51,7 @@ def test_one_run_in_two_formats_counts_once():
     assert all(a.started_at for t in merged.tests for a in t.attempts)
 
 
-def test_a_retried_job_adds_attempts():
+def test_a_retried_job_adds_attempts() -> None:
     """Failed in one run and passed in a later one is flaky, with both attempts."""
     merged = merge([run("2", 5, a=Status.PASSED), run("1", 0, a=Status.FAILED)])
 
@@ -60,14 +60,14 @@ def test_a_retried_job_adds_attempts():
     assert [0, 1] == [a.retry for a in test.attempts]
 
 
-def test_a_failure_beside_a_pass_is_another_project():
+def test_a_failure_beside_a_pass_is_another_project() -> None:
     """Of two runs at the same time neither is the other's retry."""
     merged = merge([run("x", 0, a=Status.FAILED), run("y", 0, a=Status.PASSED)])
 
     assert {Outcome.FAILED, Outcome.PASSED} == {t.outcome for t in merged.tests}
 
 
-def test_workers_of_shards_are_different_workers():
+def test_workers_of_shards_are_different_workers() -> None:
     """Attempts of one worker never overlap, so shards' workers are numbered on."""
     merged = merge([run("1", 0, a=Status.PASSED), run("2", 0, b=Status.PASSED)])
 
@@ -75,7 +75,7 @@ def test_workers_of_shards_are_different_workers():
     assert 2 == merged.workers
 
 
-def test_nothing_merges_to_nothing():
+def test_nothing_merges_to_nothing() -> None:
     """No reports make a run without tests."""
     assert Run(tests=()) == merge([])
 
@@ -90,7 +90,7 @@ _RUNS = st.lists(
 @given(specs=_RUNS, data=st.data())
 def test_order_does_not_matter_and_no_red_is_lost(
     specs: list[tuple[int, dict[str, Status]]], data: st.DataObject
-):
+) -> None:
     """Any order of reports gives one outcome, in which every red title is still red."""
     runs = [run(f"{i}.json", minute, **statuses) for i, (minute, statuses) in enumerate(specs)]
     shuffled = data.draw(st.permutations(runs))
@@ -104,7 +104,7 @@ def test_order_does_not_matter_and_no_red_is_lost(
     assert {t.id.titles for r in runs for t in r.tests} == {t.id.titles for t in merged.tests}
 
 
-def test_merging_a_run_with_its_copy_changes_nothing():
+def test_merging_a_run_with_its_copy_changes_nothing() -> None:
     """A report found twice counts once."""
     one = run("a.json", 0, a=Status.FAILED, b=Status.PASSED)
 

@@ -31,9 +31,10 @@ def read(data: bytes) -> Run | None:
         try:
             return registry.read(Artefact("x", path, len(data)))
         except ReadError as error:
-            assert str(error)
-            assert "\n" not in str(error)
-            return None
+            reason = str(error)
+    assert reason
+    assert "\n" not in reason
+    return None
 
 
 @settings(max_examples=150)
@@ -41,14 +42,14 @@ def read(data: bytes) -> Run | None:
     data=st.binary(max_size=300),
     start=st.sampled_from([b"", b"<testsuite>", b'{"results":{"tool":1,"tests":']),
 )
-def test_any_bytes_are_read_or_refused(data: bytes, start: bytes):
+def test_any_bytes_are_read_or_refused(data: bytes, start: bytes) -> None:
     """No input raises anything but a ReadError of one line."""
     read(start + data)
 
 
 @settings(max_examples=100, deadline=None)
 @given(which=st.integers(0, 2), cut=st.integers(0, 40_000), dirt=st.binary(max_size=4))
-def test_damaged_reports_are_read_or_refused(which: int, cut: int, dirt: bytes):
+def test_damaged_reports_are_read_or_refused(which: int, cut: int, dirt: bytes) -> None:
     """A real report cut off, or overwritten in the middle, never crashes a reader."""
     report = REPORTS[which]
     read(report[:cut])
@@ -63,7 +64,7 @@ def outcomes(run: Run | None) -> Counter[str]:
 
 @settings(max_examples=60)
 @given(cases=_OUTCOMES)
-def test_counts_survive_playwright_json(cases: list[tuple[str, str]]):
+def test_counts_survive_playwright_json(cases: list[tuple[str, str]]) -> None:
     """Every test comes back with its outcome."""
     specs = [
         {"title": title, "tests": [{"results": [{"status": status}], "expectedStatus": "passed"}]}
@@ -76,7 +77,7 @@ def test_counts_survive_playwright_json(cases: list[tuple[str, str]]):
 
 @settings(max_examples=60)
 @given(cases=_OUTCOMES)
-def test_counts_survive_ctrf(cases: list[tuple[str, str]]):
+def test_counts_survive_ctrf(cases: list[tuple[str, str]]) -> None:
     """Every test comes back with its outcome."""
     tests = [{"name": title, "status": status} for title, status in cases]
     report = {"results": {"tool": {"name": "x"}, "summary": {}, "tests": tests}}
@@ -86,7 +87,7 @@ def test_counts_survive_ctrf(cases: list[tuple[str, str]]):
 
 @settings(max_examples=60)
 @given(cases=_OUTCOMES)
-def test_counts_survive_junit(cases: list[tuple[str, str]]):
+def test_counts_survive_junit(cases: list[tuple[str, str]]) -> None:
     """Every test case of another name comes back with its outcome."""
     body = {"passed": "", "failed": "<failure/>", "skipped": "<skipped/>"}
     xml = "".join(

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-def test_folder_is_walked_in_order_past_hidden_folders_and_code(tmp_path: Path):
+def test_folder_is_walked_in_order_past_hidden_folders_and_code(tmp_path: Path) -> None:
     """Files come by name; hidden folders and node_modules are passed by."""
     for name in ("b/two.xml", "a.json", ".git/x.json", "node_modules/m/y.json", "b/one.xml"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
@@ -24,7 +24,7 @@ def test_folder_is_walked_in_order_past_hidden_folders_and_code(tmp_path: Path):
     assert (1,) * 3 == tuple(a.size_bytes for a in found.artefacts)
 
 
-def test_missing_path_is_named(tmp_path: Path):
+def test_missing_path_is_named(tmp_path: Path) -> None:
     """A path that does not exist raises, naming it and what to do."""
     missing = tmp_path / "nowhere"
 
@@ -32,7 +32,7 @@ def test_missing_path_is_named(tmp_path: Path):
         discover([missing])
 
 
-def test_file_is_named_by_its_own_folder(tmp_path: Path):
+def test_file_is_named_by_its_own_folder(tmp_path: Path) -> None:
     """A file given as such is named without its folder."""
     (tmp_path / "report.json").write_text("{}")
 
@@ -41,7 +41,7 @@ def test_file_is_named_by_its_own_folder(tmp_path: Path):
     assert ["report.json"] == [a.source for a in found.artefacts]
 
 
-def test_equal_names_are_told_apart(tmp_path: Path):
+def test_equal_names_are_told_apart(tmp_path: Path) -> None:
     """Two artefacts never share a source."""
     for name in ("one", "two"):
         (tmp_path / name).mkdir()
@@ -53,7 +53,7 @@ def test_equal_names_are_told_apart(tmp_path: Path):
     assert [(tmp_path / n / "report.json").as_posix() for n in ("one", "two")] == sources
 
 
-def test_file_named_twice_counts_once(tmp_path: Path):
+def test_file_named_twice_counts_once(tmp_path: Path) -> None:
     """A file inside a folder that is given as well is one artefact."""
     (tmp_path / "report.json").write_text("{}")
 
@@ -62,7 +62,7 @@ def test_file_named_twice_counts_once(tmp_path: Path):
     assert ["report.json"] == [a.source for a in found.artefacts]
 
 
-def test_loops_pipes_and_dead_links_do_no_harm(tmp_path: Path):
+def test_loops_pipes_and_dead_links_do_no_harm(tmp_path: Path) -> None:
     """A link back up, a link to nothing and a pipe are passed over."""
     (tmp_path / "a").mkdir()
     (tmp_path / "a" / "up").symlink_to(tmp_path)
@@ -77,7 +77,7 @@ def test_loops_pipes_and_dead_links_do_no_harm(tmp_path: Path):
     assert not found.problems
 
 
-def test_pipe_as_argument_is_refused(tmp_path: Path):
+def test_pipe_as_argument_is_refused(tmp_path: Path) -> None:
     """Reading a pipe could wait for ever."""
     os.mkfifo(tmp_path / "pipe")
 

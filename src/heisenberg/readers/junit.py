@@ -61,12 +61,16 @@ class _Reader:
         suites = SuiteReader(self.artefact)
         cases = CaseReader(self.artefact, repaired=repair)
         suite, parent = suites.current, None
-        count = 0
+        count = ended = 0
         for element in elements(
             self.artefact, ("testcase", "testsuite", "testsuites"), repair=repair
         ):
             if not element.tag.endswith("testcase"):
                 suites.end(element)
+                ended += 1
+                outer = element.getparent()
+                if outer is not None and ended % _CLEAR_EVERY == 0:
+                    del outer[:-1]
                 continue
             above = element.getparent()
             if above is not parent or count == 0:
@@ -110,13 +114,14 @@ class _Reader:
         """Name the suite in the titles of tests that only their suites tell apart."""
         if len(self.known) < 2 or len({(f, p) for _, f, p in self.known}) == len(self.known):  # noqa: PLR2004 (a pair)
             return self.tests
-        seen: dict[TestId, tuple[str, ...]] = {}
+        seen: set[tuple[str, str, tuple[str, ...]]] = set()
         shared: set[TestId] = set()
-        for (path, _, _), group in self.known.items():
-            for position in group.values():
-                test_id = replace(self.tests[position].id, repeat=0)
-                if seen.setdefault(test_id, path) != path:
-                    shared.add(test_id)
+        for (_, file, project), group in self.known.items():
+            for titles in group:
+                key = (file, project, titles)
+                if key in seen:
+                    shared.add(TestId(file, titles, project))
+                seen.add(key)
         if not shared:
             return self.tests
         return self.renamed(shared)

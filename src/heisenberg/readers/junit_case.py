@@ -10,7 +10,8 @@ from heisenberg.model.run import Attachment, Attempt, Location, Place, Status
 from heisenberg.readers import junit_playwright as playwright
 from heisenberg.readers.junit_identity import UNNAMED, identify
 from heisenberg.readers.junit_text import bounded, clean, join_message, parse_ms, parse_time
-from heisenberg.readers.xml_stream import LineFinder, attributes_of, line_of, local_name, text_of
+from heisenberg.readers.xml_lines import LineFinder
+from heisenberg.readers.xml_stream import attributes_of, line_of, local_name, text_of
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -33,6 +34,8 @@ _RERUN_CHILDREN = frozenset({"rerunFailure", "rerunError"})
 _SKIPPED_WORDS = frozenset(
     {"skipped", "skip", "disabled", "ignored", "pending", "notrun", "not_run", "suppressed", "todo"}
 )
+_TELLING = frozenset({"status", "result", "timestamp"})
+"""Attributes that may say more of a case without children than that it passed."""
 _FAILED_WORDS = frozenset({"failed", "failure", "fail", "error", "broken", "errored"})
 
 
@@ -58,7 +61,7 @@ class CaseReader:
             file_attribute = attributes.get("file") or attributes.get("filepath") or suite.file
             file, titles = identify(suite.path, classname.strip(), name, file_attribute)
         location = _location(file, attributes.get("line"))
-        if not len(element) and not attributes.keys() & {"status", "result", "timestamp"}:
+        if not len(element) and _TELLING.isdisjoint(attributes):
             return file, titles, self.passed(attributes.get("time", "")), location, ()
         return self.read_children(element, attributes, suite, (file, titles, location))
 
@@ -139,8 +142,11 @@ class CaseReader:
     def place(self, element: etree._Element, attributes: dict[str, str]) -> Place:
         """Where the case stands in the file, also beyond the lines that libxml2 counts."""
         known = None if self.repaired else line_of(element)
-        line = self.lines.line_of(self.ordinal) if known is None else known + self.lines.skipped
-        return Place(self.source, line, None if line else attributes.get("name"))
+        name = attributes.get("name", "")
+        if known is not None:
+            return Place(self.source, known + self.lines.skipped)
+        line = self.lines.line_of(self.ordinal, name)
+        return Place(self.source, line, None if line else name)
 
 
 def _children(element: etree._Element) -> dict[str, list[etree._Element]]:
@@ -155,8 +161,12 @@ def _children(element: etree._Element) -> dict[str, list[etree._Element]]:
 def _playwright_titles(classname: str, name: str, suite: Suite) -> tuple[str, tuple[str, ...]]:
     """File and title path as Playwright's JSON reporter gives them."""
     name = name.removeprefix(f"[{suite.project}] ") if suite.project else name
-    titles = tuple(part for part in name.split(" › ") if part)
-    return (classname or suite.path[-1]).replace("\\", "/"), titles or (name or UNNAMED,)
+    titles = tuple(name.split(" › "))
+    if "" in titles:
+        titles = tuple(part for part in titles if part) or (name or UNNAMED,)
+    # The suite's name is the same text, and there is only one of it in memory.
+    file = suite.path[-1] if classname == suite.path[-1] else classname
+    return file.replace("\\", "/"), titles
 
 
 def _playwright_attempts(

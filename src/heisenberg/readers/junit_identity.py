@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
 _SOURCE_FILE = re.compile(
     r"[^\s:]*[\w)\]]\.(?:[cm]?[jt]sx?|py|rb|php|phpt|go|cs|java|kt|kts|scala|rs|c|cc|cpp|cxx|h|hpp|m|"
@@ -38,25 +39,40 @@ def identify(
         The file, with forward slashes, and the title path, never empty. The enclosing suites count
         only where the case itself does not say where it belongs.
     """
-    file = file.replace("\\", "/").removeprefix("./")
-    if _is_file(classname):
-        file, classname = file or classname.replace("\\", "/"), ""
+    file, above, below = _surroundings(suites, classname, file)
+    if below is None:
         parts = tuple(part for part in re.split(r" [›>] ", name) if part)
         return file, parts or (name or UNNAMED,)
+    if not classname:
+        return file, (*above, name) if name else above or (UNNAMED,)
+    if not name:
+        return file, (classname,)
+    if not below or _repeats(below, name):
+        return file, tuple(part for part in name.split(" › ") if part) or (name,)
+    return file, (below, name)
+
+
+@lru_cache(maxsize=1024)
+def _surroundings(
+    suites: tuple[str, ...], classname: str, file: str
+) -> tuple[str, tuple[str, ...], str | None]:
+    """What cases of one class share.
+
+    Returns:
+        The file; the suites that say something; the class as far as the file does not name it, or
+        None when the class is the file.
+    """
+    file = file.replace("\\", "/").removeprefix("./")
+    if _is_file(classname):
+        return file or classname.replace("\\", "/"), (), None
     if not file:
         file = next((s.replace("\\", "/") for s in reversed(suites) if _is_file(s)), "")
     if not classname:
         above = tuple(s for s in suites if s.lower() not in _SAYS_NOTHING and not _is_file(s))
-        return file, (*above, name) if name else above or (UNNAMED,)
-    if not name:
-        return file, (classname,)
+        return file, above, ""
     if not file and "pytest" in suites:
         file = _python_file(classname)
-    if file:
-        classname = _below_module(classname, file)
-    if not classname or _repeats(classname, name):
-        return file, tuple(part for part in name.split(" › ") if part) or (name,)
-    return file, (classname, name)
+    return file, (), _below_module(classname, file) if file else classname
 
 
 def _is_file(name: str) -> bool:

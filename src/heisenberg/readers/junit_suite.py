@@ -51,13 +51,10 @@ class SuiteReader:
 
     def enter(self, element: etree._Element | None) -> Suite:
         """Describe the suite that a case stands in."""
-        above: list[etree._Element] = []
-        while element is not None:
-            above.append(element)
-            element = element.getparent()
-        if not above:
+        if element is None:
             self.current = Suite()
             return self.current
+        above = [element, *element.iterancestors()]
         inner, root = above[0], above[-1]
         suites = [e for e in above if local_name(e) == "testsuite"]
         names = tuple((e.get("name") or "").strip() for e in reversed(suites))
@@ -158,5 +155,5 @@ def _is_playwright(suite: etree._Element, root: etree._Element) -> bool:
         or local_name(root) != "testsuites"
     ):
         return False
-    first = next((e for e in suite if local_name(e) == "testcase"), None)
+    first = next(suite.iterchildren("{*}testcase"), None)
     return first is not None and first.get("classname") == suite.get("name")

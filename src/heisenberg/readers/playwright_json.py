@@ -118,7 +118,7 @@ class _Reader:
         location = Location(file, spec.line, spec.column) if spec.line is not None else None
         for test in spec.tests:
             key = (file, titles, test.project_name)
-            repeat = self.repeats[key]
+            repeat = self.repeats.get(key, 0)
             self.repeats[key] = repeat + 1
             expected = _STATUS.get(test.expected_status, Status.PASSED)
             self.tests.append(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import codecs
-import mmap
 import re
 from typing import IO, TYPE_CHECKING, Any, cast
 
@@ -271,45 +270,3 @@ def _encoding(head: bytes) -> str:
     except LookupError:
         return "utf-8"
     return "utf-8" if name.startswith(("utf-16", "utf-32")) else name
-
-
-_CASE_OR_TEXT = re.compile(rb"<testcase[\s/>]|<!\[CDATA\[.*?\]\]>|<!--.*?-->", re.DOTALL)
-
-
-class LineFinder:
-    """Finds the line of the n-th test case: libxml2 counts no further than 65,534."""
-
-    def __init__(self, artefact: Artefact) -> None:
-        self.artefact = artefact
-        with artefact.path.open("rb") as file:
-            start = file.read(_CHUNK)
-        self.skipped = start[: len(start) - len(start.lstrip(b" \t\r\n"))].count(b"\n")
-        """Blank lines before the document, which the parser does not see."""
-        self.data: mmap.mmap | None = None
-        self.found = 0
-        self.offset = 0
-        self.line = 1
-
-    def line_of(self, ordinal: int) -> int | None:
-        """1-based line of a test case; ask in ascending order.
-
-        Args:
-            ordinal: Which `testcase` element of the file, from 1.
-
-        Returns:
-            The line, or None when the bytes do not show it (a prefix, UTF-16).
-        """
-        if self.data is None:
-            with self.artefact.path.open("rb") as file:
-                self.data = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-        while self.found < ordinal:
-            match = _CASE_OR_TEXT.search(self.data, self.offset)
-            if match is None:
-                return None
-            self.line += self.data[self.offset : match.start()].count(b"\n")
-            self.found += match[0].startswith(b"<testcase")
-            self.line += match[0].count(b"\n") if not match[0].startswith(b"<testcase") else 0
-            self.offset = match.end()
-            if match[0].startswith(b"<testcase") and match[0].endswith(b"\n"):
-                self.offset -= 1
-        return self.line
