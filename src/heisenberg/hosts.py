@@ -11,9 +11,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
 _URL = re.compile(r"\b(?:https?|wss?|grpc|amqp|redis|postgres(?:ql)?|mysql)://[^\s\"'<>)\]}]+")
+_DOMAINS = "com|net|org|io|dev|app|cloud|co|ai|gov|edu|info|biz|example|invalid|uk|de|fr|eu|us|ca|au|jp|cn|in|br|nl|ch|se|pl|es|it"
 _HOST_WORD = re.compile(
-    r"(?:host(?:name)?[=:'\" ]+|to |for |at |resolve |lookup )['\"]?(?P<host>[a-z0-9-]+(?:\.[a-z0-9-]+)+)(?::\d+)?",
-    re.IGNORECASE,
+    r"(?:host(?:name)?[=:'\" ]+|to |for |resolve |lookup |from )['\"]?"
+    rf"(?P<host>[a-z0-9-]+(?:\.[a-z0-9-]+)*\.(?:{_DOMAINS}))(?![\w(.-])(?::\d+)?"
 )
 _HOST_AND_PORT = re.compile(
     r"(?:host=?|at|to)[ '\"]*(?P<host>[\w.-]+)['\"]*,? port=? ?['\"]?(?P<port>\d{2,5})"

@@ -128,6 +128,8 @@ def speaks(test: FailedTest, suspect: Suspect) -> bool:
     that was refused: the page would have been empty or old instead.
     """
     facts = test.facts
+    if facts.is_ambiguous:
+        return False
     weak = suspect.kind in (SuspectKind.WARNING, SuspectKind.SLOW) or (
         suspect.kind is SuspectKind.REQUEST and (suspect.status or 500) < 500  # noqa: PLR2004 (HTTP classes)
     )

@@ -18,10 +18,10 @@ from heisenberg.analysis.facts import read_facts
 from heisenberg.analysis.happenings import LONGEST_MS, join, observe
 from heisenberg.analysis.outages import find_outages
 from heisenberg.analysis.suspects import PRIOR, is_mild, is_ordinary, is_tied, root_of, suspect_of
-from heisenberg.analysis.trouble import INFRASTRUCTURE, name_trouble
+from heisenberg.analysis.trouble import INFRASTRUCTURE, find_trouble, name_trouble
 from heisenberg.analysis.windows import Span, Window, merge, run_span, subtract, window
 from heisenberg.model.correlation import Correlation, FailedTest, Suspect, SuspectKind
-from heisenberg.model.diagnosis import Symptom
+from heisenberg.model.diagnosis import Mechanism, Symptom
 from heisenberg.model.failure import Failure
 from heisenberg.model.run import Outcome, Place
 
@@ -239,7 +239,7 @@ def _suspects(scene: _Scene) -> dict[int, list[Suspect]]:
         provokers = provoking.at(happening.began, happening.until)
         if not near or is_ordinary(happening):
             continue
-        base = suspect_of(happening, scene.services, scene.ports)
+        base = _behind(suspect_of(happening, scene.services, scene.ports), scene.seen)
         tokens = _path_tokens(happening)
         fits = [(f, _fit(f, happening, tokens)) for f in near]
         best = max(fit for _, fit in fits)
@@ -255,6 +255,7 @@ def _suspects(scene: _Scene) -> dict[int, list[Suspect]]:
             if noise is None:
                 noise = noises[key] = _noise(happening, scene, f.window)
             score = base.score * claim * (1 - noise)
+            score = min(0.9, score * _corroborated(f.facts, base))
             if is_mild(base) and is_tied(happening):
                 # What every failing test runs into and no passing one is no refusal on purpose.
                 score = min(0.9, score * (1 + _contrast(root_of(happening).template, scene)))
@@ -326,6 +327,50 @@ def _words(text: str) -> frozenset[str]:
     return frozenset(
         w.rstrip("s") for w in words if len(w) > 1 and w not in _DULL and not w.isdigit()
     )
+
+
+def _behind(suspect: Suspect, seen: Observations) -> Suspect:
+    """The silence of the service that is complained of, when it said its last word before."""
+    if suspect.trouble is not Mechanism.DEPENDENCY_DOWN or not suspect.dependency:
+        return suspect
+    own = [a for a in seen.activities.values() if a.service == suspect.dependency and a.last]
+    if len(own) != 1 or own[0].last is None or own[0].last.time >= suspect.time:
+        return suspect
+    last = own[0].last
+    trouble, telling = find_trouble(last.record.text[-MAX_LAST_WORDS:])
+    return replace(
+        suspect,
+        kind=SuspectKind.OUTAGE,
+        service=suspect.dependency,
+        signature=f"{suspect.dependency}: outage",
+        root=last.record,
+        chain=(suspect.root, *suspect.chain),
+        time=last.time,
+        score=PRIOR[SuspectKind.OUTAGE],
+        trouble=trouble,
+        telling=(telling,) if telling else (),
+        error="",
+        place="",
+        was_up=last.time >= seen.started,
+    )
+
+
+MAX_LAST_WORDS = 4000
+"""Characters from the end of a service's last record: a crash prints below its last line."""
+
+
+def _corroborated(facts: Facts, suspect: Suspect) -> float:
+    """Factor by which what the test itself saw speaks for the suspect."""
+    if suspect.status is None or suspect.status < 400:  # noqa: PLR2004 (HTTP errors)
+        return 1.0
+    if facts.http_status == suspect.status:
+        return 2.0
+    reads_answer = not facts.has_received and facts.error_type.endswith(_READ_ERRORS)
+    return 1.5 if reads_answer else 1.0
+
+
+_READ_ERRORS = ("KeyError", "TypeError", "JSONDecodeError", "AttributeError", "IndexError")
+"""What a test's code raises when an answer is not of the shape that it reads."""
 
 
 def _noise(happening: Happening, scene: _Scene, near: Window) -> float:

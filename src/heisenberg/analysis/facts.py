@@ -24,7 +24,7 @@ MAX_TEXT = 20_000
 
 _HEAD = re.compile(
     r"^\s*(?:E\s+)?(?P<type>(?:[A-Za-z_][\w$]*[.:]{1,2})*[A-Za-z_]\w*"
-    r"(?:Error|Exception|Failure|Timeout|Interrupt|Refused|Warning|Failed))\b(?::\s*|\s*$)(?P<rest>.*)$"
+    r"(?:Error|Exception|Failure|Timeout|Interrupt|Refused|Warning|Failed))\b(?: \[\w+\])?(?::\s*|\s*$)(?P<rest>.*)$"
 )
 _PYTHON_ERROR = re.compile(r"^E\s{1,7}(?P<text>\S.*)$", re.MULTILINE)
 _MATCHER = re.compile(
@@ -32,8 +32,8 @@ _MATCHER = re.compile(
     r"|\b(?P<unit>assert[A-Z_]\w*|Assert\.\w+|XCTAssert\w*|EXPECT_\w+|ASSERT_\w+)\b"
 )
 _ACTION = re.compile(
-    r"\b(?P<name>(?:locator|page|frame|elementHandle|browser|browserContext|browserType|"
-    r"apiRequestContext|request|keyboard|mouse|cy)\.[a-zA-Z]+):"
+    r"(?<![\w./\\-])(?P<name>(?:locator|page|frame|elementHandle|browser|browserContext|browserType|"
+    r"apiRequestContext|request|keyboard|mouse|cy)\.[a-zA-Z]+):(?=\s|$)"
 )
 _EXPECTED = (
     re.compile(
@@ -43,7 +43,7 @@ _EXPECTED = (
 )
 _RECEIVED = (
     re.compile(
-        r"^[ \t]*+(?:E[ \t]++)?\+?[ \t]*+(?:Received|received|Actual|actual|But was|but was|got|Got|But)(?: \w+){0,2}:"
+        r"^[ \t]*+(?:E[ \t]++)?\+?[ \t]*+(?:[Rr]eceived|[Aa]ctual|[Bb]ut was|[Gg]ot|[Bb]ut)(?: \w+){0,2}[ ]{0,4}:"
         r"[ \t]*(?:was )?(?P<value>.*)$",
         re.MULTILINE,
     ),
@@ -51,6 +51,21 @@ _RECEIVED = (
 _PAIRS = tuple(
     re.compile(pattern, re.MULTILINE)
     for pattern in (
+        (
+            r" to have \w+ (?P<expected>'[^'\n]{0,999}'), but the \w+ was (?P<received>'[^'\n]{0,999}')"
+        ),
+        (
+            r"^\s{0,9}left: `?(?P<received>[^\n]{0,999}?)`?,?\n"
+            r"\s{0,9}right: `?(?P<expected>[^\n]{0,999}?)`?(?:[,:]|$)"
+        ),
+        (
+            r"equality of these values:\n[^\n]{1,999}\n[ ]{1,9}Which is: (?P<received>[^\n]{0,999})\n"
+            r"[ ]{1,9}(?P<expected>[^\n]{0,999})"
+        ),
+        (
+            r"equality of these values:\n[ ]{1,9}(?P<expected>[^\n]{0,999})\n[^\n]{1,999}\n"
+            r"[ ]{1,9}Which is: (?P<received>[^\n]{0,999})"
+        ),
         r"expected:?\s{0,9}<(?P<expected>[^\n]{0,999}?)>\s{0,9}but was:?\s{0,9}<(?P<received>[^\n]{0,999}?)>",
         (
             r"[Ee]xpected (?P<received>'[^'\n]*'|\"[^\"\n]*\"|\S+) to (?:be|equal|deeply equal|match|include"
@@ -63,7 +78,7 @@ _PAIRS = tuple(
         r"\bgot:?\s+(?P<received>'[^'\n]*'|\"[^\"\n]*\"|[^\s,;]+)[,;]?\s+want(?:ed)?:?\s+(?P<expected>[^\s,;]+)",
         r"Failed asserting that (?P<received>\S+) (?:matches expected|is identical to|equals) (?P<expected>[^\n]+?)\.$",
         (
-            r"^(?:E\s+)?(?:AssertionError: )?(?:assert )?(?P<received>'[^'\n]*'|\"[^\"\n]*\"|[-\w.$]+) (?:==|!=) "
+            r"^(?:E\s+)?(?:AssertionError: )?(?:assert )?(?P<received>'[^'\n]*'|\"[^\"\n]*\"|[-\w.$]+) [!=]==? "
             r"(?P<expected>'[^'\n]*'|\"[^\"\n]*\"|[-\w.$]+)(?:\s:.*)?$"
         ),
     )
@@ -73,8 +88,8 @@ _LOCATOR = re.compile(
     re.MULTILINE,
 )
 _ELEMENT = re.compile(
-    r"(?:Unable to locate element|no such element|Expected to find element|Unable to find an element[^:\n]{0,200}|"
-    r"NoSuchElement\w{0,40})[:\s`]+(?P<value>[^\n`]{1,200})"
+    r"(?:(?:Unable to locate element|no such element|Expected to find element|Unable to find an element[^:\n]{0,200}|"
+    r"NoSuchElement\w{0,40})[:\s`]++)++(?P<value>[^\n`]{1,200})"
 )
 _NOT_FOUND = re.compile(
     r"element\(s\) not found|resolved to 0 elements|Unable to locate element|no such element|"
@@ -82,17 +97,19 @@ _NOT_FOUND = re.compile(
 )
 _WAIT = re.compile(
     r"Timeout:?\s+(?P<a>\d+(?:\.\d+)?)\s?ms|timeout of (?P<b>\d+(?:\.\d+)?)\s?ms|with timeout (?P<c>\d+(?:\.\d+)?)\s?ms"
-    r"|[Tt]imed out (?:after|retrying after:?) (?P<d>\d+(?:\.\d+)?)\s?ms|[Tt]ime-?out >?\s?(?P<e>\d+(?:\.\d+)?)\s?s"
+    r"|[Tt]imed out (?:after|retrying after:?) (?P<d>\d+(?:\.\d+)?)\s?ms|[Tt]ime-?out \(?>?\s?(?P<e>\d+(?:\.\d+)?)\s?s"
     r"|after (?P<f>\d+(?:\.\d+)?) ?(?:s|sec|seconds)\b"
 )
 _TEST_TIMEOUT = re.compile(
     r"Test timeout of [\d.]+\s?ms exceeded|[Ee]xceeded timeout of [\d.]+\s?ms for a (?:test|hook)|"
-    r"Test timed out in [\d.]+\s?ms|hook timeout of|Failed: Timeout >|test timed out after|"
+    r"Test timed out in [\d.]+\s?ms|hook timeout of|Failed: Timeout \(?>|test timed out after|"
     r"Timeout of [\d.]+\s?ms exceeded\. For async tests|did not complete within"
 )
 _POLLING = re.compile(
     r"^[ \t]*+-[ \t]++Expect \"|\d × |locator resolved to|Timed out retrying", re.MULTILINE
 )
+_NOTHING = "<element(s) not found>"
+"""Told as received by Playwright before 1.50."""
 _NETWORK = re.compile(
     r"net::(?P<chrome>ERR_[A-Z_]+)|\bNS_ERROR_(?P<gecko>[A-Z_]+)"
     r"|\b(?P<node>ECONNREFUSED|ECONNRESET|ETIMEDOUT|ENOTFOUND|EAI_AGAIN|EPIPE|EHOSTUNREACH|ENETUNREACH|ECONNABORTED)\b"
@@ -112,6 +129,11 @@ _STATUS = re.compile(
 _CODE_MARK = re.compile(r"^\s*>\s*(?:\d+\s*\|\s*)?(?P<code>\S.*)$")
 _CODE_LINE = re.compile(r"^\s*(?P<number>\d+)\s*\|\s?(?P<code>.*)$")
 _PYTEST_SOURCE = re.compile(r"^(?:    |>   )\s*(?P<code>\S.*)$")
+_AMBIGUOUS = re.compile(
+    r"strict mode violation|resolved to \d+ elements:|(?:found|matched) multiple|multiple elements",
+    re.IGNORECASE,
+)
+_LISTED = re.compile(r"\s*>?\s*\d+\s*\|")
 _SETUP = re.compile(
     r"\b(?:beforeAll|beforeEach|before all|before each|globalSetup|setUp|setUpClass|fixture)\b"
     r".{0,300}?(?:hook|failed|error|not found)"
@@ -136,13 +158,14 @@ def read_facts(failure: Failure, status: Status | None = None) -> Facts:
         What its text tells. Never raises: a text that tells nothing yields a headline.
     """
     text = failure.text[:MAX_TEXT]
+    said = essence(text)
     error_type, headline = _headline(failure, text)
     expected, received, has_received = _values(text)
-    network = _network(text)
+    network = _network(said)
     action = _first(_ACTION, text)
     matcher = _first(_MATCHER, headline if action else text)
     is_test_timeout = bool(_TEST_TIMEOUT.search(text)) or status == "timed_out"
-    timeout = _timeout_ms(text)
+    timeout = _timeout_ms(said)
     not_found = bool(_NOT_FOUND.search(text))
     locator = _locator(text)
     if action and locator and timeout and "resolved to" not in text:
@@ -160,12 +183,13 @@ def read_facts(failure: Failure, status: Status | None = None) -> Facts:
         received=received,
         has_received=has_received,
         not_found=not_found and not (has_received and received not in {"", '""', "0", "hidden"}),
+        is_ambiguous=bool(_AMBIGUOUS.search(said)),
         timeout_ms=timeout,
         is_test_timeout=is_test_timeout,
         is_polling=bool(_POLLING.search(text)) or bool(action and timeout),
         network_error=network,
-        url=_url(text),
-        http_status=_http_status(text, code, expected, received),
+        url=_url(said),
+        http_status=_http_status(said, code, expected, received),
         code=code,
         code_before=before,
         frames=read_frames(text),
@@ -174,11 +198,23 @@ def read_facts(failure: Failure, status: Status | None = None) -> Facts:
     return replace(facts, symptom=_symptom(facts, text))
 
 
+def essence(text: str) -> str:
+    """What the failure says, without the source code that is shown with it.
+
+    pytest marks what it says by `E`; others number the source lines that they show. The source of
+    a library may speak of any error under the sun.
+    """
+    marked = [m["text"] for m in _PYTHON_ERROR.finditer(text)]
+    if marked:
+        return "\n".join([text.partition("\n")[0], *marked])
+    return "\n".join(line for line in text.splitlines() if not _LISTED.match(line))
+
+
 def _headline(failure: Failure, text: str) -> tuple[str, str]:
     """Error class and the first line that says something."""
     lines = [line for line in text.splitlines() if line.strip()]
     marked = _PYTHON_ERROR.search(text)
-    candidates = ([marked["text"]] if marked else []) + lines
+    candidates = [*lines[:1], *([marked["text"]] if marked else []), *lines]
     for line in candidates:
         match = _HEAD.match(line)
         if match:
@@ -193,6 +229,8 @@ def _headline(failure: Failure, text: str) -> tuple[str, str]:
 def _values(text: str) -> tuple[str, str, bool]:
     expected = _value(_EXPECTED, text)
     received = _value(_RECEIVED, text)
+    if received == _NOTHING:
+        return expected or "", "", False
     if expected is not None and received is not None:
         return expected, received, True
     for pattern in _PAIRS:
@@ -245,10 +283,10 @@ def _url(text: str) -> str:
 
 
 def _http_status(text: str, code: str, expected: str, received: str) -> int | None:
-    if received.isdigit() and expected.isdigit() and _is_status(received) and _is_status(expected):
-        return int(received)
-    if "status" in code.lower() and received.isdigit() and _is_status(received):
-        return int(received)
+    """The error status that the test received and did not want."""
+    is_pair = _is_status(received) and _is_status(expected)
+    if is_pair or ("status" in code.lower() and _is_status(received)):
+        return int(received) if int(received) >= 400 else None  # noqa: PLR2004 (HTTP errors)
     for match in _STATUS.finditer(text):
         status = int(next(group for group in match.groups() if group))
         if status >= 400 and str(status) != expected:  # noqa: PLR2004 (the first error status)
@@ -257,7 +295,7 @@ def _http_status(text: str, code: str, expected: str, received: str) -> int | No
 
 
 def _is_status(value: str) -> bool:
-    return len(value) == 3 and "1" <= value[0] <= "5"  # noqa: PLR2004 (digits of a status)
+    return len(value) == 3 and value.isdigit() and "1" <= value[0] <= "5"  # noqa: PLR2004 (digits of a status)
 
 
 def _code(text: str) -> tuple[str, tuple[str, ...]]:

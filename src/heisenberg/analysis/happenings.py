@@ -124,6 +124,8 @@ class Activity:
 class Observations:
     """All that the logs show out of the ordinary."""
 
+    started: datetime
+    """Start of the run."""
     unusual: list[Sighting] = field(default_factory=list)
     """Errors, warnings, error statuses and slow requests, by time."""
     lifecycle: list[Sighting] = field(default_factory=list)
@@ -159,7 +161,7 @@ def observe(
             kept, the rest is counted.
         progress: Told of each log before it is read.
     """
-    seen = Observations()
+    seen = Observations(run.start)
     keep = _Keeper(seen, failing)
     for log in logs:
         progress(f"reading {log.source}")

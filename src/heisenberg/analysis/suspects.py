@@ -82,8 +82,9 @@ def suspect_of(happening: Happening, services: Iterable[str], ports: Mapping[str
 
 def _said(record: LogRecord) -> tuple[str, ...]:
     """What a record says in words: message, end of its stack, fields; no frames."""
-    tail = "\n".join(record.exception.splitlines()[-4:])
-    return tuple(text for text in (record.message, tail, *record.fields.values()) if len(text) > 2)  # noqa: PLR2004 (words, not flags)
+    error = raised(record.exception) if record.exception else None
+    words = (record.message, error[2] if error else "", *record.fields.values())
+    return tuple(text for text in words if len(text) > 2)  # noqa: PLR2004 (words, not flags)
 
 
 def _trouble(

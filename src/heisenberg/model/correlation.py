@@ -71,6 +71,8 @@ class Suspect:
     """The host of another party that it names."""
     telling: tuple[str, ...] = ()
     """Fragments of the root that name the trouble, as they stand in the log."""
+    was_up: bool = True
+    """Of an outage: the service had worked in this run before."""
     until: datetime | None = None
     """End of an outage; None when it is not one, or never ended."""
 

@@ -42,6 +42,8 @@ class Facts:
     has_received: bool = False
     not_found: bool = False
     """The locator matched nothing for as long as the test waited."""
+    is_ambiguous: bool = False
+    """The locator matched several elements where one was meant: the page was there."""
     timeout_ms: float | None = None
     """How long it waited before it gave up."""
     is_test_timeout: bool = False

@@ -24,10 +24,6 @@ _CONTROL = re.compile(
     r"Role\(\s*['\"](?:button|link|textbox|checkbox|combobox|tab|menuitem|radio|searchbox|switch|slider|option)\b"
 )
 """What one acts on; when it is gone it was renamed, where a heading or a text was reworded."""
-_AMBIGUOUS = re.compile(
-    r"strict mode violation|resolved to \d+ elements:|matched multiple|multiple elements",
-    re.IGNORECASE,
-)
 _NOT_READY = re.compile(
     r"element is not (?:enabled|stable|visible|editable)|intercepts pointer events|is disabled|element is outside|"
     r"not interactable|is not clickable|detached from the DOM|covered by another element",
@@ -74,9 +70,8 @@ def selector_drift(context: Context) -> Claim | None:
 def ambiguous_locator(context: Context) -> Claim | None:
     """The locator matches more than the one element that it meant."""
     f = context.fact
-    if not _AMBIGUOUS.search(f.failure.text):
+    if not f.is_ambiguous:
         return None
-    found = _AMBIGUOUS.search(f.failure.text)
     return Claim(
         Owner.TEST,
         Mechanism.SELECTOR_DRIFT,
@@ -84,7 +79,7 @@ def ambiguous_locator(context: Context) -> Claim | None:
         "test",
         f"The locator {f.locator or 'of the test'} matches several elements where the test means one.",
         "Narrow the locator to the one element that the test means.",
-        context.cite_failure(found.group() if found else "", f.locator, f.code),
+        context.cite_failure("strict mode violation", f.headline, f.locator, f.code),
     )
 
 

@@ -56,6 +56,47 @@ def outage(context: Context) -> Claim | None:
             f"Fix the error that took {cause.service} down{_at(crash)}, and let it fail one request rather than the process.",
             (*cite_record(crash.root, error), *citations),
         )
+    if cause.trouble is Mechanism.RESOURCE_EXHAUSTION:
+        is_leak = bool(_LEAK.search("\n".join(cause.telling)))
+        return Claim(
+            Owner.PRODUCT if is_leak else Owner.ENVIRONMENT,
+            Mechanism.RESOURCE_EXHAUSTION,
+            cause.score,
+            cause.service,
+            f"{cause.service} ran out of a resource and died: {next(iter(cause.telling), cause.root.message)}.",
+            f"Find what {cause.service} uses up, or give it more of it.",
+            (*cite_record(cause.root, *cause.telling), *citations),
+        )
+    if cause.trouble is Mechanism.CONFIGURATION:
+        return Claim(
+            Owner.ENVIRONMENT,
+            Mechanism.CONFIGURATION,
+            cause.score,
+            cause.service,
+            f"{cause.service} is not running, and its last words are of its set-up: {next(iter(cause.telling), '')}.",
+            f"Supply the setting or file that {cause.service} needs to start.",
+            (*cite_record(cause.root, *cause.telling), *citations),
+        )
+    if cause.trouble is Mechanism.UNHANDLED_EXCEPTION and not cause.until:
+        return Claim(
+            Owner.PRODUCT,
+            Mechanism.PROCESS_CRASH,
+            cause.score,
+            cause.service,
+            f"{cause.service} died of an error: {next(iter(cause.telling), cause.root.message)}.",
+            f"Catch the error where it is raised, so that it fails one request rather than all of {cause.service}.",
+            (*cite_record(cause.root, *cause.telling), *citations),
+        )
+    if not cause.was_up and not is_database(texts):
+        return Claim(
+            Owner.ENVIRONMENT,
+            Mechanism.DEPENDENCY_DOWN,
+            cause.score,
+            cause.service,
+            f"{cause.service} was not running during the run.",
+            f"Start {cause.service} before the tests, and wait until it answers.",
+            citations,
+        )
     if is_database(texts):
         return Claim(
             Owner.ENVIRONMENT,

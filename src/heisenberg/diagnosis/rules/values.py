@@ -12,6 +12,7 @@ from heisenberg.model.diagnosis import Mechanism, Owner
 if TYPE_CHECKING:
     from heisenberg.diagnosis.claim import Citation
     from heisenberg.diagnosis.context import Context
+    from heisenberg.model.facts import Facts
 
 _NUMBER = re.compile(r"-?\d+(?:[.,]\d+)*")
 _LETTERS = re.compile(r"[^\W\d_]{2,}")
@@ -38,7 +39,7 @@ _WORDS = re.compile(r"[\w.$-]+")
 def wrong_number(context: Context) -> Claim | None:
     """A number is computed or counted wrong."""
     f = context.fact
-    if not f.has_received or f.http_status or _is_blank(f.received):
+    if not f.has_received or f.http_status or _is_blank(f.received) or _is_status(f):
         return None
     expected, received = _NUMBER.findall(f.expected), _NUMBER.findall(f.received)
     if not expected or not received or expected == received or _DATE.search(f.received):
@@ -185,7 +186,7 @@ def wrong_status(context: Context) -> Claim | None:
     """The test itself received an HTTP status that it did not want, and no log tells why."""
     f = context.fact
     if f.http_status is None:
-        return None
+        return _other_success(context)
     owner, mechanism, strength = _STATUSES.get(
         f.http_status,
         (Owner.PRODUCT, Mechanism.BACKEND_ERROR, 0.6)
@@ -204,6 +205,36 @@ def wrong_status(context: Context) -> Claim | None:
     )
 
 
+def _other_success(context: Context) -> Claim | None:
+    """Another status of success than expected, or success where refusal was expected."""
+    f = context.fact
+    if not (_is_status(f) and _IS_STATUS.fullmatch(f.expected)):
+        return None
+    if f.expected.startswith("2"):
+        return Claim(
+            Owner.TEST,
+            Mechanism.WRONG_EXPECTATION,
+            0.62,
+            "test",
+            f"The service answers {f.received} where the test expects {f.expected}; both mean success, so the contract has changed.",
+            "Check with the owner of the API which status is meant, and update the side that is behind.",
+            _cite(context),
+        )
+    is_permission = f.expected in {"401", "403"}
+    return Claim(
+        Owner.PRODUCT,
+        Mechanism.AUTH if is_permission else Mechanism.LOGIC_ERROR,
+        0.62,
+        _component(context),
+        f"The service answers {f.received} where it should refuse with {f.expected}.",
+        "Restore the check that refuses this request.",
+        _cite(context),
+    )
+
+
+_IS_STATUS = re.compile(r"[2-5]\d\d")
+
+
 _STATUSES: dict[int, tuple[Owner, Mechanism, float]] = {
     401: (Owner.PRODUCT, Mechanism.AUTH, 0.5),
     403: (Owner.PRODUCT, Mechanism.AUTH, 0.5),
@@ -213,6 +244,10 @@ _STATUSES: dict[int, tuple[Owner, Mechanism, float]] = {
     503: (Owner.ENVIRONMENT, Mechanism.DEPENDENCY_DOWN, 0.55),
     504: (Owner.ENVIRONMENT, Mechanism.DEPENDENCY_DOWN, 0.5),
 }
+
+
+def _is_status(f: Facts) -> bool:
+    return "status" in f.failure.text.lower() and bool(_IS_STATUS.fullmatch(f.received))
 
 
 def _is_blank(value: str) -> bool:
