@@ -17,6 +17,7 @@ UNTOLD_TRY = (
     " see the attachments, or the JSON report."
 )
 
+_INDENT = " " * 4
 _HEADER = re.compile(r"\s*(?:\[[^\]\n]*\] › )?(\S.*?):(\d+):(\d+) › [^\n]*")
 _RETRY = re.compile(r"^ {0,8}Retry #(\d+)(?: [─-]+)?[ \t]*$", re.MULTILINE)
 _ATTACHMENT_BLOCK = re.compile(
@@ -73,18 +74,29 @@ def parse_tries(body: str) -> tuple[Try, ...]:
 
 def _parse_try(retry: int, text: str) -> Try:
     """Separate the errors of one attempt from what is attached to it."""
-    attached = [
-        Attachment(m["name"], m["type"], m["body"].strip().split("\n")[0].strip())
-        for m in _ATTACHMENT_BLOCK.finditer(text)
-    ]
-    text = _ATTACHMENT_BLOCK.sub("", text)
-    attached += [
-        Attachment("error-context", "text/markdown", m[1]) for m in _CONTEXT.finditer(text)
-    ]
-    lines = [line.rstrip() for line in _CONTEXT.sub("", text).split("\n")]
-    plain = textwrap.dedent("\n".join(lines)).strip("\n")
+    attached: list[Attachment] = []
+    if "attachment #" in text:
+        attached += [
+            Attachment(m["name"], m["type"], m["body"].strip().split("\n")[0].strip())
+            for m in _ATTACHMENT_BLOCK.finditer(text)
+        ]
+        text = _ATTACHMENT_BLOCK.sub("", text)
+    if "Error Context: " in text:
+        attached += [
+            Attachment("error-context", "text/markdown", m[1]) for m in _CONTEXT.finditer(text)
+        ]
+        text = _CONTEXT.sub("", text)
+    plain = _without_indent(text)
     errors = tuple(e.strip("\n") for e in _NEXT_ERROR.split(plain) if e.strip())
     return Try(retry, errors, tuple(attached))
+
+
+def _without_indent(text: str) -> str:
+    """Undo the indentation that the reporter adds to every line."""
+    lines = [line.rstrip() for line in text.split("\n")]
+    if all(line.startswith(_INDENT) or not line for line in lines):
+        return "\n".join(line[len(_INDENT) :] for line in lines).strip("\n")
+    return textwrap.dedent("\n".join(lines)).strip("\n")
 
 
 def attached_paths(output: str) -> tuple[tuple[int, str], ...]:

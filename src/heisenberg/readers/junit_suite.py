@@ -101,15 +101,15 @@ class SuiteReader:
         if started_at is not None:
             self.stamps[started_at] += 1
             self.ends.append(started_at + timedelta(milliseconds=duration_ms or 0))
-        for child in element:
+        for child in element.iterchildren("{*}error", "{*}failure", "{*}properties"):
             kind = local_name(child)
-            if kind in {"error", "failure"}:
+            if kind != "properties":
                 place = Place(self.source, line=line_of(child), near=element.get("name"))
                 text = join_message(
                     child.get("message") or "", text_of(child), child.get("type") or ""
                 )
                 self.failures.append(Failure(text, place, type=child.get("type") or ""))
-            elif kind == "properties":
+            else:
                 for item in child:
                     name, value = item.get("name"), item.get("value")
                     if name and value and len(value) < 200 and len(self.metadata) < 100:  # noqa: PLR2004 (facts, not environments)

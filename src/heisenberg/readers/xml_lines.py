@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from heisenberg.model.run import Artefact
 
 _MARK = b"<testcase"
-_BLOCK = 64 * 1024
+_BLOCK = 8 * 1024
 _TAG = 4096
 """Bytes of a start tag in which its name is looked for."""
 
