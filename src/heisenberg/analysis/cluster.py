@@ -40,6 +40,8 @@ NEAR_S = 5.0
 """Seconds within which the one may explain the other."""
 SETUP = frozenset({Mechanism.CONFIGURATION, Mechanism.AUTH, Mechanism.CLOCK})
 """Trouble of the set-up, which strikes at many places in the code with one kind of error."""
+WEAK = 0.5
+"""A suspect below this gives way to what the failures themselves share."""
 SHARED = 0.75
 """A test's own best is given up for a suspect that more tests share if that scores this near."""
 
@@ -56,6 +58,7 @@ def cluster(correlation: Correlation) -> tuple[Cluster, ...]:
         Clusters such that each test is in exactly one; larger ones first, else in report order.
     """
     chosen = _choose(correlation.tests)
+    _give_up_weak(correlation.tests, chosen)
     by_cause: dict[str, list[FailedTest]] = defaultdict(list)
     by_failure: dict[str, list[FailedTest]] = defaultdict(list)
     for test in correlation.tests:
@@ -93,6 +96,15 @@ def _choose(tests: Sequence[FailedTest]) -> dict[int, Suspect | None]:
         picked = max(near, key=lambda s: (_rank(s, best), support[s.signature], s.score))
         chosen[id(test)] = _deeper(picked, test.suspects)
     return chosen
+
+
+def _give_up_weak(tests: Sequence[FailedTest], chosen: dict[int, Suspect | None]) -> None:
+    """Leave a weak suspect of one test alone when others fail in the same way without it."""
+    silent = {_failure_key(t) for t in tests if chosen[id(t)] is None}
+    for test in tests:
+        suspect = chosen[id(test)]
+        if suspect is not None and suspect.score < WEAK and _failure_key(test) in silent:
+            chosen[id(test)] = None
 
 
 def _deeper(picked: Suspect, suspects: Sequence[Suspect]) -> Suspect:

@@ -19,7 +19,7 @@ from heisenberg.analysis.happenings import LONGEST_MS, join, observe
 from heisenberg.analysis.outages import find_outages
 from heisenberg.analysis.suspects import PRIOR, is_mild, is_ordinary, is_tied, root_of, suspect_of
 from heisenberg.analysis.trouble import INFRASTRUCTURE, find_trouble, name_trouble
-from heisenberg.analysis.windows import Span, Window, merge, run_span, subtract, window
+from heisenberg.analysis.windows import Span, Window, merge, own_span, run_span, subtract, window
 from heisenberg.model.correlation import Correlation, FailedTest, Suspect, SuspectKind
 from heisenberg.model.diagnosis import Mechanism, Symptom
 from heisenberg.model.failure import Failure
@@ -37,6 +37,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+SHORT = 60
+"""Characters of a message that is a name for what happened rather than a story of it."""
 CLOSE = 0.88
 """Of overlapping windows all that fit at least this near the best may claim a happening."""
 OUTBID = 0.55
@@ -48,15 +50,20 @@ TIED_NOISE = 0.7
 """Most that an error which belongs to a request may lose for being there at other times too."""
 STACK_NOISE = 0.5
 """The same for one that logs its stack."""
+OUTLASTS = 0.8
+"""Share of the test's patience that a slow request must take to be what it waited for."""
 MIN_CONTRASTED = 3
 """Fewer failing attempts than this say nothing of what failing attempts have in common."""
 PRIOR_NOISE = 0.5
 """Sightings added to what was counted in clean time, so that never seen is not never there."""
 
+_STEM = re.compile(r"(?:ing|ed|es|s|e)$")
+"""Endings that make another form of the same word: `shared` and `share`, `orders` and `order`."""
 _WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])|\d+")
 _DULL = frozenset(
     """
     a an and api app at be by can create do for from get has have in into is it its new no not of
+    error exception failed failure finished handled request response unhandled warning
     on or page post should spec src test tests that the then to ts js py when with expect await
     const http https
     """.split()  # noqa: SIM905 -- a list of words reads best as words
@@ -154,10 +161,10 @@ def correlate(
         spans,
     )
     passing = tuple(
-        _Passing(t, w.span)
+        _Passing(t, span)
         for t in run.tests
         for a in t.attempts
-        if t.is_fine(a) and (w := window(a, None, whole)).is_exact
+        if t.is_fine(a) and (span := own_span(a))
     )
     ports = {port: a.service for a in seen.activities.values() for port in a.ports}
     clean = subtract((p.span for p in passing), spans)
@@ -241,7 +248,8 @@ def _suspects(scene: _Scene) -> dict[int, list[Suspect]]:
             continue
         base = _behind(suspect_of(happening, scene.services, scene.ports), scene.seen)
         tokens = _path_tokens(happening)
-        fits = [(f, _fit(f, happening, tokens)) for f in near]
+        is_alone = len(near) == 1 and not is_mild(base)
+        fits = [(f, _fit(f, happening, tokens, is_alone=is_alone)) for f in near]
         best = max(fit for _, fit in fits)
         provoked = (
             max((_provoked(p, tokens) for p in provokers), default=0.0) if is_mild(base) else 0.0
@@ -256,6 +264,8 @@ def _suspects(scene: _Scene) -> dict[int, list[Suspect]]:
                 noise = noises[key] = _noise(happening, scene, f.window)
             score = base.score * claim * (1 - noise)
             score = min(0.9, score * _corroborated(f.facts, base))
+            if base.kind is SuspectKind.SLOW and _outlasts(base, f.facts):
+                score = max(score, base.score * claim)
             if is_mild(base) and is_tied(happening):
                 # What every failing test runs into and no passing one is no refusal on purpose.
                 score = min(0.9, score * (1 + _contrast(root_of(happening).template, scene)))
@@ -279,8 +289,11 @@ def _best_of_each(suspects: list[Suspect]) -> list[Suspect]:
     return sorted(best.values(), key=lambda s: (-s.score, s.time))[:MAX_SUSPECTS]
 
 
-def _fit(f: _Failing, happening: Happening, tokens: frozenset[str]) -> float:
-    """How well time and subject fit, in [0, 1]."""
+def _fit(f: _Failing, happening: Happening, tokens: frozenset[str], *, is_alone: bool) -> float:
+    """How well time and subject fit, in [0, 1].
+
+    Where no other failing attempt could have sent the request, another subject says little.
+    """
     if f.window.is_exact:
         began, focus = happening.began, f.window.focus
         if focus.holds(began):
@@ -295,7 +308,8 @@ def _fit(f: _Failing, happening: Happening, tokens: frozenset[str]) -> float:
             time = min(time, 0.5)
     else:
         time = 0.6 if is_tied(happening) else 0.2
-    return 0.65 * time + 0.35 * _subject(f, tokens)
+    subject = _subject(f, tokens)
+    return 0.65 * time + 0.35 * (max(subject, 0.6) if is_alone and f.window.is_exact else subject)
 
 
 def _provoked(passing: _Passing, tokens: frozenset[str]) -> float:
@@ -319,13 +333,14 @@ def _subject(f: _Failing, tokens: frozenset[str]) -> float:
 
 
 def _path_tokens(happening: Happening) -> frozenset[str]:
-    return _words(" ".join(s.record.path for s in happening.sightings))
+    said = [s.record.message for s in happening.sightings if len(s.record.message) <= SHORT]
+    return _words(" ".join([*said, *(s.record.path for s in happening.sightings)]))
 
 
 def _words(text: str) -> frozenset[str]:
     words = (word.lower() for word in _WORD.findall(text))
     return frozenset(
-        w.rstrip("s") for w in words if len(w) > 1 and w not in _DULL and not w.isdigit()
+        _STEM.sub("", w) for w in words if len(w) > 1 and w not in _DULL and not w.isdigit()
     )
 
 
@@ -357,6 +372,11 @@ def _behind(suspect: Suspect, seen: Observations) -> Suspect:
 
 MAX_LAST_WORDS = 4000
 """Characters from the end of a service's last record: a crash prints below its last line."""
+
+
+def _outlasts(slow: Suspect, facts: Facts) -> bool:
+    """Whether the request alone took most of what the test was ready to wait."""
+    return (slow.root.duration_ms or 0) >= OUTLASTS * (facts.timeout_ms or math.inf)
 
 
 def _corroborated(facts: Facts, suspect: Suspect) -> float:

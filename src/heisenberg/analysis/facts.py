@@ -22,11 +22,14 @@ if TYPE_CHECKING:
 MAX_TEXT = 20_000
 """Characters of a failure that are read; producers put the telling part first."""
 
+MAX_MARKED = 200_000
+"""Characters in which pytest's marked lines are looked for; it shows the source of libraries."""
+
 _HEAD = re.compile(
     r"^\s*(?:E\s+)?(?P<type>(?:[A-Za-z_][\w$]*[.:]{1,2})*[A-Za-z_]\w*"
     r"(?:Error|Exception|Failure|Timeout|Interrupt|Refused|Warning|Failed))\b(?: \[\w+\])?(?::\s*|\s*$)(?P<rest>.*)$"
 )
-_PYTHON_ERROR = re.compile(r"^E\s{1,7}(?P<text>\S.*)$", re.MULTILINE)
+_PYTHON_ERROR = re.compile(r"^E\s{1,40}(?P<text>\S.*)$", re.MULTILINE)
 _MATCHER = re.compile(
     r"expect\([^()\n]{0,80}(?:\([^()\n]{0,80}\))?[^()\n]{0,80}\)(?:\.(?:not|resolves|rejects|soft))*\.(?P<name>\w+)"
     r"|\b(?P<unit>assert[A-Z_]\w*|Assert\.\w+|XCTAssert\w*|EXPECT_\w+|ASSERT_\w+)\b"
@@ -158,8 +161,8 @@ def read_facts(failure: Failure, status: Status | None = None) -> Facts:
         What its text tells. Never raises: a text that tells nothing yields a headline.
     """
     text = failure.text[:MAX_TEXT]
-    said = essence(text)
-    error_type, headline = _headline(failure, text)
+    said = essence(failure.text[:MAX_MARKED])[:MAX_TEXT]
+    error_type, headline = _headline(failure, said)
     expected, received, has_received = _values(text)
     network = _network(said)
     action = _first(_ACTION, text)
@@ -210,19 +213,19 @@ def essence(text: str) -> str:
     return "\n".join(line for line in text.splitlines() if not _LISTED.match(line))
 
 
-def _headline(failure: Failure, text: str) -> tuple[str, str]:
+def _headline(failure: Failure, said: str) -> tuple[str, str]:
     """Error class and the first line that says something."""
-    lines = [line for line in text.splitlines() if line.strip()]
-    marked = _PYTHON_ERROR.search(text)
-    candidates = [*lines[:1], *([marked["text"]] if marked else []), *lines]
-    for line in candidates:
+    lines = [line for line in said.splitlines() if line.strip()]
+    # pytest tells a chain of errors from the inside out; the last is the one that failed the test.
+    marked = [m["text"] for m in _PYTHON_ERROR.finditer(failure.text[:MAX_MARKED])]
+    for line in [*lines[:1], *reversed(marked), *lines]:
         match = _HEAD.match(line)
         if match:
             rest = match["rest"].strip()
             return match["type"], rest or match["type"]
         if line.startswith("Error: "):
             return "Error", line[len("Error: ") :].strip()
-    headline = (marked["text"] if marked else next(iter(lines), "")).strip()
+    headline = next(iter(marked or lines), "").strip()
     return failure.type if failure.type.upper() != "FAILURE" else "", headline
 
 

@@ -45,7 +45,7 @@ def suspect_of(happening: Happening, services: Iterable[str], ports: Mapping[str
         services: Services whose logs are known, to name a dependency by.
         ports: Service by the port that it listens on.
     """
-    root = root_of(happening)
+    root = _behind(root_of(happening), happening, services, ports)
     record = root.record
     kind = _kind(record, happening)
     score = PRIOR[kind]
@@ -78,6 +78,15 @@ def suspect_of(happening: Happening, services: Iterable[str], ports: Mapping[str
         error=error[2] if error else "",
         place=f"{frame.file}:{frame.line}" if frame and not is_library(frame) else "",
     )
+
+
+def _behind(
+    root: Sighting, happening: Happening, services: Iterable[str], ports: Mapping[str, str]
+) -> Sighting:
+    """The complaint of the service that the root complains of, when it is part of the happening."""
+    named = dependency(_said(root.record), services, ports, root.record.service)
+    own = [s for s in happening.sightings if s.record.service == named and _depth(s.record) >= 3]  # noqa: PLR2004 (see _depth)
+    return max(own, key=lambda s: bool(s.record.exception), default=root)
 
 
 def _said(record: LogRecord) -> tuple[str, ...]:

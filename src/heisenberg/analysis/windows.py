@@ -56,7 +56,7 @@ class Window:
 
 def run_span(run: Run) -> Span | None:
     """From the first start to the last end; None when the report gives no times."""
-    spans = [span for test in run.tests for a in test.attempts if (span := _own_span(a))]
+    spans = [span for test in run.tests for a in test.attempts if (span := own_span(a))]
     starts = [span.start for span in spans]
     ends = [span.end for span in spans]
     if run.started_at:
@@ -77,7 +77,7 @@ def window(attempt: Attempt, facts: Facts | None, whole: Span) -> Window:
         facts: What its failure tells; None for one that passed.
         whole: The run's span, taken when the attempt has no times of its own.
     """
-    span = _own_span(attempt)
+    span = own_span(attempt)
     if span is None:
         return Window(whole, whole, is_exact=False)
     padded = Span(span.start - EARLY, span.end + LATE)
@@ -90,7 +90,8 @@ def window(attempt: Attempt, facts: Facts | None, whole: Span) -> Window:
     return Window(padded, focus, is_exact=True)
 
 
-def _own_span(attempt: Attempt) -> Span | None:
+def own_span(attempt: Attempt) -> Span | None:
+    """From its start to its end as the report gives them; None when it does not."""
     if attempt.started_at is None:
         return None
     duration = timedelta(milliseconds=attempt.duration_ms or 0)

@@ -114,7 +114,9 @@ def _discounted(claim: Claim, context: Context) -> float:
     """What the logs show outweighs what the failure's text alone suggests."""
     if context.cause is None or claim.rule.startswith(_FROM_LOGS):
         return claim.strength
-    return claim.strength * (1 - 0.85 * context.cause.score)
+    is_refusal = context.cause.status is not None and context.cause.status < 500  # noqa: PLR2004 (HTTP classes)
+    weight = 0.45 if is_refusal else 0.85
+    return claim.strength * (1 - weight * context.cause.score)
 
 
 def _confidence(verdicts: Sequence[Verdict]) -> float:

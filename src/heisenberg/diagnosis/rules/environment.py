@@ -42,6 +42,17 @@ def unreachable(context: Context) -> Claim | None:
         # It answered other tests of this run, so it was there and went away.
         mechanism = Mechanism.PROCESS_CRASH
     outside = is_external(host) if host else False
+    if mechanism is Mechanism.TIMEOUT_BUDGET and not outside:
+        return Claim(
+            Owner.PRODUCT,
+            mechanism,
+            0.6,
+            context.answering[0] if context.answering else host or "product",
+            f"{host or 'The service'} did not answer in the time that the test gives it ({f.headline.rstrip('.')}).",
+            "Find out what makes the request slow, or give it a budget that fits it.",
+            context.cite_failure(f.network_error, f.headline, f.code),
+            missing=() if context.has_logs else (f"the log of the service behind {host}",),
+        )
     what = host or "the host"
     sentence, fix = _REMOTE.get(mechanism, _REMOTE[Mechanism.NETWORK])
     return Claim(
@@ -57,6 +68,10 @@ def unreachable(context: Context) -> Claim | None:
 
 
 _REMOTE: dict[Mechanism, tuple[str, str]] = {
+    Mechanism.TIMEOUT_BUDGET: (
+        "{host} did not answer in time ({error}).",
+        "Ask for the state of {host}, and give the call a budget that fits it.",
+    ),
     Mechanism.DEPENDENCY_DOWN: (
         "Nothing listens at {host} ({error}).",
         "Start what serves {host} before the tests, and wait until it answers.",

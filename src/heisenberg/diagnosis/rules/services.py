@@ -250,6 +250,7 @@ def _is_misdirected(context: Context, cause: Suspect) -> bool:
     return bool(port) and port not in context.ports and cause.dependency in context.ports.values()
 
 
+_DRAWN = re.compile(r"random|faker|shuffle|choice\(", re.IGNORECASE)
 _LEAK = re.compile(
     r"too many open files|EMFILE|heap out of memory|OutOfMemoryError|GC overhead|new thread|native thread",
     re.IGNORECASE,
@@ -428,6 +429,8 @@ def refused_request(context: Context) -> Claim | None:
     if reading is None:
         return None
     owner, mechanism, strength, why, fix = reading
+    if _DRAWN.search(context.code):
+        strength *= 0.4  # what the test sends is left to chance
     return Claim(
         owner,
         mechanism,
