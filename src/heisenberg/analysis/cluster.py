@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 
 from heisenberg.analysis.frames import own_frame
 from heisenberg.analysis.normalize import normalize
+from heisenberg.analysis.suspects import is_mild
 from heisenberg.analysis.trouble import INFRASTRUCTURE
 from heisenberg.model.correlation import Cluster, SuspectKind
 from heisenberg.model.diagnosis import Mechanism
@@ -42,6 +43,8 @@ SETUP = frozenset({Mechanism.CONFIGURATION, Mechanism.AUTH, Mechanism.CLOCK})
 """Trouble of the set-up, which strikes at many places in the code with one kind of error."""
 WEAK = 0.5
 """A suspect below this gives way to what the failures themselves share."""
+FOLLOWED = 0.18
+"""Score that is enough for a suspect which is the cause of other failures."""
 SHARED = 0.75
 """A test's own best is given up for a suspect that more tests share if that scores this near."""
 
@@ -59,6 +62,7 @@ def cluster(correlation: Correlation) -> tuple[Cluster, ...]:
     """
     chosen = _choose(correlation.tests)
     _give_up_weak(correlation.tests, chosen)
+    _follow(correlation.tests, chosen)
     by_cause: dict[str, list[FailedTest]] = defaultdict(list)
     by_failure: dict[str, list[FailedTest]] = defaultdict(list)
     for test in correlation.tests:
@@ -103,8 +107,29 @@ def _give_up_weak(tests: Sequence[FailedTest], chosen: dict[int, Suspect | None]
     silent = {_failure_key(t) for t in tests if chosen[id(t)] is None}
     for test in tests:
         suspect = chosen[id(test)]
-        if suspect is not None and suspect.score < WEAK and _failure_key(test) in silent:
+        if (
+            suspect is not None
+            and is_mild(suspect)
+            and suspect.score < WEAK
+            and _failure_key(test) in silent
+        ):
             chosen[id(test)] = None
+
+
+def _follow(tests: Sequence[FailedTest], chosen: dict[int, Suspect | None]) -> None:
+    """Let a test without a cause of its own follow one that is proven elsewhere and touches it."""
+    proven = {s.signature for s in chosen.values() if s is not None and not is_mild(s)}
+    for test in tests:
+        if chosen[id(test)] is not None or not test.windows:
+            continue
+        chosen[id(test)] = next(
+            (
+                s
+                for s in test.suspects
+                if s.signature in proven and s.score >= FOLLOWED and speaks(test, s)
+            ),
+            None,
+        )
 
 
 def _deeper(picked: Suspect, suspects: Sequence[Suspect]) -> Suspect:

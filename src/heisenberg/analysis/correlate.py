@@ -91,6 +91,8 @@ class _Scene:
     outages: Sequence[Outage]
     clean: Sequence[Span]
     """Time in which only passing attempts ran."""
+    is_estimated: bool
+    """Whether the windows may be off by a little."""
     services: tuple[str, ...]
     ports: Mapping[str, str]
 
@@ -142,8 +144,9 @@ def correlate(
         tests = tuple(_speaking(t, facts, {}) for t in bad)
         return Correlation(tests, services=services, has_times=False)
     offsets = estimate_offsets(logs, whole)
+    is_estimated = run.metadata.get("times") == "estimated"
     failing = [
-        _Failing(t, a, facts[id(a)], window(a, facts[id(a)], whole))
+        _Failing(t, a, facts[id(a)], window(a, facts[id(a)], whole, is_estimated=is_estimated))
         for t in bad
         for a in t.bad_attempts
     ]
@@ -169,7 +172,9 @@ def correlate(
     ports = {port: a.service for a in seen.activities.values() for port in a.ports}
     clean = subtract((p.span for p in passing), spans)
     suspects = _suspects(
-        _Scene(failing, passing, seen, find_outages(seen, whole), clean, services, ports)
+        _Scene(
+            failing, passing, seen, find_outages(seen, whole), clean, is_estimated, services, ports
+        )
     )
     tests = tuple(_speaking(t, facts, suspects) for t in bad)
     return Correlation(
@@ -256,7 +261,9 @@ def _suspects(scene: _Scene) -> dict[int, list[Suspect]]:
         )
         for f, fit in fits:
             # A request has one sender. Where windows overlap, the one that it fits best counts.
-            is_outbid = fit < CLOSE * best or CLOSE * fit < provoked
+            is_outbid = (
+                fit < CLOSE * best or (fit if scene.is_estimated else CLOSE * fit) < provoked
+            )
             claim = fit * OUTBID if is_outbid else fit
             key = f"{base.signature} {f.window.span.seconds:.0f}"
             noise = noises.get(key)

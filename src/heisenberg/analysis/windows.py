@@ -16,6 +16,8 @@ EARLY = timedelta(milliseconds=25)
 """Reports round their times."""
 LATE = timedelta(milliseconds=250)
 """A service logs a request a little after the test saw it."""
+ESTIMATED = timedelta(milliseconds=400)
+"""How far off a start may be that was added up from durations."""
 TEARDOWN = timedelta(seconds=1)
 """After the failing wait an attempt still takes its screenshot and closes its browser."""
 REACH = timedelta(seconds=2)
@@ -69,18 +71,22 @@ def run_span(run: Run) -> Span | None:
     return Span(start, max([*ends, start]))
 
 
-def window(attempt: Attempt, facts: Facts | None, whole: Span) -> Window:
+def window(
+    attempt: Attempt, facts: Facts | None, whole: Span, *, is_estimated: bool = False
+) -> Window:
     """The window of an attempt.
 
     Args:
         attempt: Any attempt of the run.
         facts: What its failure tells; None for one that passed.
         whole: The run's span, taken when the attempt has no times of its own.
+        is_estimated: Its start was added up from durations, and may be off.
     """
     span = own_span(attempt)
     if span is None:
         return Window(whole, whole, is_exact=False)
-    padded = Span(span.start - EARLY, span.end + LATE)
+    early = ESTIMATED if is_estimated else EARLY
+    padded = Span(span.start - early, span.end + max(early, LATE))
     if facts is None or facts.timeout_ms is None:
         focus_start = max(padded.start, span.end - REACH - TEARDOWN)
         return Window(padded, Span(focus_start, padded.end), is_exact=True)

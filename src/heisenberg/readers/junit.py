@@ -155,20 +155,21 @@ class _Reader:
         for tests, suite in self.starts():
             start = suites.sequential_start(suite, tests)
             if start is not None:
-                self.tests[position : position + len(tests)] = _dated(tests, start)
+                self.tests[position : position + len(tests)] = _dated(tests, *start)
+                suites.metadata["times"] = "estimated"
             position += len(tests)
 
 
 _RED = frozenset({Status.FAILED, Status.TIMED_OUT, Status.INTERRUPTED})
 
 
-def _dated(tests: list[Test], start: datetime) -> list[Test]:
-    """Give each attempt its start, from the durations before it."""
+def _dated(tests: list[Test], start: datetime, gap: timedelta) -> list[Test]:
+    """Give each attempt its start, from the durations before it and the time between two."""
     dated = []
     for test in tests:
         attempts: list[Attempt] = []
         for attempt in test.attempts:
             attempts.append(attempt if attempt.started_at else replace(attempt, started_at=start))
-            start += timedelta(milliseconds=attempt.duration_ms or 0)
+            start += timedelta(milliseconds=attempt.duration_ms or 0) + gap
         dated.append(replace(test, attempts=tuple(attempts)))
     return dated

@@ -115,8 +115,14 @@ class SuiteReader:
                     if name and value and len(value) < 200 and len(self.metadata) < 100:  # noqa: PLR2004 (facts, not environments)
                         self.metadata.setdefault(name, clean(value))
 
-    def sequential_start(self, suite: Suite, tests: list[Test]) -> datetime | None:
-        """When the suite began, if its cases evidently ran one after another from then on."""
+    def sequential_start(
+        self, suite: Suite, tests: list[Test]
+    ) -> tuple[datetime, timedelta] | None:
+        """When the suite began, if its cases evidently ran one after another from then on.
+
+        Returns:
+            (start, time between two cases: what the suite took beyond them, spread evenly).
+        """
         if suite.is_playwright or suite.started_at is None or suite.duration_ms is None:
             return None
         if self.stamps[suite.started_at] != 1:
@@ -124,7 +130,10 @@ class SuiteReader:
         total = sum(a.duration_ms or 0 for t in tests for a in t.attempts)
         fits = total <= suite.duration_ms + _SLACK_MS / 10
         close = total >= suite.duration_ms / 2 or suite.duration_ms - total <= _SLACK_MS
-        return suite.started_at if fits and close else None
+        if not (fits and close):
+            return None
+        between = max(0.0, suite.duration_ms - total) / max(1, len(tests))
+        return suite.started_at, timedelta(milliseconds=between)
 
     def run(self, tests: tuple[Test, ...], *, repaired: bool) -> Run:
         """Put the run together."""

@@ -222,13 +222,21 @@ def named_trouble(context: Context) -> Claim | None:
     if mechanism is Mechanism.DATABASE_CONNECTION and owner is Owner.PRODUCT:
         sentence = "{service} runs out of database connections: {error}."
     if mechanism is Mechanism.AUTH and (_EXPIRY.search(joined) and context.offsets):
-        owner, mechanism = Owner.ENVIRONMENT, Mechanism.CLOCK
+        owner, mechanism, factor = Owner.ENVIRONMENT, Mechanism.CLOCK, 1.2
+        sentence = (
+            "The clock of {service} is off, so that to it things expire at the wrong time: {error}."
+        )
+        fix = "Synchronise the clock of {service} with the others."
     if mechanism is Mechanism.CONFIGURATION and _SCHEMA.search(joined):
         fix = "Apply the migrations that the code needs before the tests start, or roll the code back."
     if mechanism is Mechanism.DEPENDENCY_DOWN and _is_misdirected(context, cause):
         owner, mechanism, component = Owner.ENVIRONMENT, Mechanism.CONFIGURATION, cause.service
         sentence = f"{{service}} looks for {cause.dependency} at {cause.address}, where it does not listen: {{error}}."
         fix = f"Correct the address of {cause.dependency} in the settings of {{service}}."
+    if mechanism is Mechanism.SHARED_STATE and _GENERATED.search(joined):
+        owner, mechanism = Owner.PRODUCT, Mechanism.RANDOMNESS
+        sentence = "{service} makes up the same key twice: {error}."
+        fix = "Draw keys from a space that is large enough, or let the database number them{place}."
     if mechanism is Mechanism.RESOURCE_EXHAUSTION and _LEAK.search(joined):
         owner = Owner.PRODUCT
         fix = "Find what {service} keeps open or in memory{place}, and release it on all paths."
@@ -236,7 +244,7 @@ def named_trouble(context: Context) -> Claim | None:
     return Claim(
         owner,
         mechanism,
-        cause.score * factor,
+        min(1.0, cause.score * factor),
         component,
         sentence.format(service=cause.service, component=component, error=what),
         fix.format(service=cause.service, component=component, place=_at(cause)),
@@ -251,6 +259,8 @@ def _is_misdirected(context: Context, cause: Suspect) -> bool:
 
 
 _DRAWN = re.compile(r"random|faker|shuffle|choice\(", re.IGNORECASE)
+_GENERATED = re.compile(r"_pkey\b|for key '(?:\w+\.)?PRIMARY'|pk_\w+|PRIMARY KEY", re.IGNORECASE)
+"""The key of a row itself, which no test chooses."""
 _LEAK = re.compile(
     r"too many open files|EMFILE|heap out of memory|OutOfMemoryError|GC overhead|new thread|native thread",
     re.IGNORECASE,
@@ -429,8 +439,10 @@ def refused_request(context: Context) -> Claim | None:
     if reading is None:
         return None
     owner, mechanism, strength, why, fix = reading
+    if context.offsets and _EXPIRY.search(cause.root.message):
+        return None  # a clock that is off is what expires things too soon
     if _DRAWN.search(context.code):
-        strength *= 0.4  # what the test sends is left to chance
+        strength *= 0.25  # what the test sends is left to chance
     return Claim(
         owner,
         mechanism,

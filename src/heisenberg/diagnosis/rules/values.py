@@ -31,6 +31,7 @@ _LOCAL_NOW = re.compile(
 _UTC = re.compile(r"UTC|utc|toISOString|getUTC")
 _COUNT = re.compile(
     r"toHaveCount|toHaveLength|\blen\(|\.count\(|\.length\b|\.size\(|hasSize|have_length|assertCount|should\('have\.length"
+    r"|[-_ '\"](?:count|badge|counter)\b"
 )
 _RANDOM = re.compile(r"random|faker|shuffle|\bsample\(|uuid|nonce|choice\(", re.IGNORECASE)
 _WORDS = re.compile(r"[\w.$-]+")
@@ -47,8 +48,8 @@ def wrong_number(context: Context) -> Claim | None:
     strength = 0.7 if _same_words(f.expected, f.received) else 0.45
     if context.is_flaky:
         strength *= 0.35
-    elif _COUNT.search(f.code) and not f.is_polling:
-        strength *= 0.85
+    elif _COUNT.search(f"{f.code} {f.locator}"):
+        strength *= 0.7
     return Claim(
         Owner.PRODUCT,
         Mechanism.LOGIC_ERROR,
@@ -113,17 +114,28 @@ def wrong_value(context: Context) -> Claim | None:
 def left_over_data(context: Context) -> Claim | None:
     """More is there than the test made: another test left it."""
     f = context.fact
-    if not f.has_received or f.http_status or not _COUNT.search(f.code):
+    if not f.has_received or f.http_status or not _COUNT.search(f"{f.code} {f.locator}"):
         return None
     expected, received = _single(f.expected), _single(f.received)
     if expected is None or received is None or received <= expected:
         return None
     if any(_sleeps(line) for line in (*f.code_before, f.code)):
         return None
+    if expected == 0:
+        return Claim(
+            Owner.TEST,
+            Mechanism.ORDER_DEPENDENCY,
+            0.5,
+            "test",
+            f"There are {received:g} where the test expects none: it holds only as long as no other test ran before it.",
+            "Let the test start from a state that it makes itself, so that it passes in any order.",
+            _cite(context),
+            missing=_missing(context),
+        )
     return Claim(
         Owner.TEST,
         Mechanism.SHARED_STATE,
-        0.45 if f.is_polling or not context.is_flaky else 0.35,
+        0.5 if len(context.tests) == 1 and received - expected <= expected else 0.35,
         "test",
         f"There are {received:g} where the test expects {expected:g}: data of another test or an earlier run is still there.",
         "Give the test its own data, or clean up before it; assert on what it made rather than on all there is.",
@@ -187,6 +199,7 @@ def wrong_status(context: Context) -> Claim | None:
     f = context.fact
     if f.http_status is None:
         return _other_success(context)
+    drawn = f.http_status < 500 and _RANDOM.search(context.code)  # noqa: PLR2004 (HTTP classes)
     owner, mechanism, strength = _STATUSES.get(
         f.http_status,
         (Owner.PRODUCT, Mechanism.BACKEND_ERROR, 0.6)
@@ -196,7 +209,7 @@ def wrong_status(context: Context) -> Claim | None:
     return Claim(
         owner,
         mechanism,
-        strength,
+        strength * 0.5 if drawn else strength,
         _component(context),
         f"The service answered {f.http_status} where the test expects {f.expected or 'success'}.",
         "Look up this request in the service's log: what it answered, and why.",
