@@ -21,7 +21,7 @@ _HOST_AND_PORT = re.compile(
 )
 _ADDRESS = re.compile(r"\b(?:\d{1,3}\.){3}\d{1,3}(?::\d{1,5})?\b|\blocalhost:\d{1,5}\b")
 _INSIDE = re.compile(
-    r"(?:^|\.)(?:localhost|local|internal|intranet|lan|home|corp|svc|cluster|consul|docker|test|private)$",
+    r"(?:^|\.)(?:localhost|local|internal|intranet|lan|home|corp|svc|cluster|consul|docker|test|invalid|private)$",
     re.IGNORECASE,
 )
 _FILE_LIKE = re.compile(

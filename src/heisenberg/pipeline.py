@@ -110,13 +110,11 @@ def sort_out(
     problems: list[Problem] = []
     for artefact in artefacts:
         try:
-            if registry.sniff(artefact) is not None:
+            if artefact.path in explicit or registry.looks_like_report(artefact):
                 progress(f"reading {artefact.source}")
                 runs.append(registry.read(artefact))
-            elif artefact.path not in explicit and log_readers.sniff(artefact) is not None:
+            elif log_readers.sniff(artefact) is not None:
                 logs.append(artefact)
-            elif artefact.path in explicit:
-                runs.append(registry.read(artefact))
         except ReadError as error:
             problems.append(Problem(artefact.source, str(error)))
         except OSError as error:

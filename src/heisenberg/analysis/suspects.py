@@ -34,6 +34,10 @@ UNTIED = 0.75
 """Factor for an error that belongs to no request: background work fails without a test noticing."""
 
 
+_SETTING = re.compile(
+    r"<frozen os>|os\.environ\[|os\.py\", line \d+, in __getitem__|process\.env\.|ENV\.fetch|System\.getenv",
+)
+"""Frames of reading a setting from the environment: the key that is missing is a setting."""
 _ASSET = re.compile(r"/(?:favicon\.\w+|robots\.txt|apple-touch-icon[\w.-]*|[\w.-]+\.map)$")
 
 
@@ -58,6 +62,8 @@ def suspect_of(happening: Happening, services: Iterable[str], ports: Mapping[str
     said = _said(record)
     around = tuple(text for s in happening.sightings if s is not root for text in _said(s.record))
     trouble, telling = _trouble((error[2],) if error else (), said, around, status)
+    if trouble is Mechanism.UNHANDLED_EXCEPTION and _SETTING.search(record.exception):
+        trouble = Mechanism.CONFIGURATION
     frame = own_frame(read_frames(record.exception)) if record.exception else None
     return Suspect(
         kind=kind,

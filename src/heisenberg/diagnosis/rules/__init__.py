@@ -26,6 +26,7 @@ RULES: tuple[Rule, ...] = (
     page.script_error,
     values.wrong_number,
     values.wrong_text,
+    values.lost_update,
     values.left_over_data,
     values.wrong_time,
     values.other_order,

@@ -262,7 +262,7 @@ _DRAWN = re.compile(r"random|faker|shuffle|choice\(", re.IGNORECASE)
 _GENERATED = re.compile(r"_pkey\b|for key '(?:\w+\.)?PRIMARY'|pk_\w+|PRIMARY KEY", re.IGNORECASE)
 """The key of a row itself, which no test chooses."""
 _LEAK = re.compile(
-    r"too many open files|EMFILE|heap out of memory|OutOfMemoryError|GC overhead|new thread|native thread",
+    r"too many open files|EMFILE|heap out of memory|java\.lang\.OutOfMemory|Java heap|GC overhead|new thread|native thread",
     re.IGNORECASE,
 )
 """What a process uses up by itself, where disk and memory of the machine are everybody's."""

@@ -33,6 +33,10 @@ _COUNT = re.compile(
     r"toHaveCount|toHaveLength|\blen\(|\.count\(|\.length\b|\.size\(|hasSize|have_length|assertCount|should\('have\.length"
     r"|[-_ '\"](?:count|badge|counter)\b"
 )
+_PARALLEL = re.compile(
+    r"ThreadPool|Thread\(|threading|concurren|parallel|asyncio\.gather|Promise\.all|simultaneous|goroutine|ExecutorService",
+    re.IGNORECASE,
+)
 _RANDOM = re.compile(r"random|faker|shuffle|\bsample\(|uuid|nonce|choice\(", re.IGNORECASE)
 _WORDS = re.compile(r"[\w.$-]+")
 
@@ -48,7 +52,7 @@ def wrong_number(context: Context) -> Claim | None:
     strength = 0.7 if _same_words(f.expected, f.received) else 0.45
     if context.is_flaky:
         strength *= 0.35
-    elif _COUNT.search(f"{f.code} {f.locator}"):
+    elif _single(f.expected) == 0 or _COUNT.search(f"{f.code} {f.locator}"):
         strength *= 0.7
     return Claim(
         Owner.PRODUCT,
@@ -111,21 +115,46 @@ def wrong_value(context: Context) -> Claim | None:
     )
 
 
+def lost_update(context: Context) -> Claim | None:
+    """Fewer are counted than were made, and they were made side by side."""
+    f = context.fact
+    if not f.has_received or f.http_status or _is_status(f):
+        return None
+    expected, received = _single(f.expected), _single(f.received)
+    if expected is None or received is None or received >= expected:
+        return None
+    title = context.tests[0].test.id.title if context.tests else ""
+    if not _PARALLEL.search(f"{context.code}\n{title}"):
+        return None
+    return Claim(
+        Owner.PRODUCT,
+        Mechanism.RACE,
+        0.75,
+        _component(context),
+        f"Of {expected:g} things done side by side only {received:g} are counted: one overwrites the other.",
+        "Make the update atomic: count in one statement, or lock what is read before it is written.",
+        _cite(context),
+        missing=_missing(context),
+    )
+
+
 def left_over_data(context: Context) -> Claim | None:
     """More is there than the test made: another test left it."""
     f = context.fact
-    if not f.has_received or f.http_status or not _COUNT.search(f"{f.code} {f.locator}"):
+    if not f.has_received or f.http_status or _is_status(f):
         return None
     expected, received = _single(f.expected), _single(f.received)
+    if expected != 0 and not _COUNT.search(f"{f.code} {f.locator}"):
+        return None
     if expected is None or received is None or received <= expected:
         return None
     if any(_sleeps(line) for line in (*f.code_before, f.code)):
         return None
-    if expected == 0:
+    if expected == 0 and received.is_integer():
         return Claim(
             Owner.TEST,
             Mechanism.ORDER_DEPENDENCY,
-            0.5,
+            0.6,
             "test",
             f"There are {received:g} where the test expects none: it holds only as long as no other test ran before it.",
             "Let the test start from a state that it makes itself, so that it passes in any order.",
