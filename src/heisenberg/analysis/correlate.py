@@ -18,7 +18,7 @@ from heisenberg.analysis.facts import read_facts
 from heisenberg.analysis.happenings import LONGEST_MS, join, observe
 from heisenberg.analysis.outages import find_outages
 from heisenberg.analysis.suspects import PRIOR, is_mild, is_ordinary, is_tied, root_of, suspect_of
-from heisenberg.analysis.trouble import INFRASTRUCTURE, find_trouble, name_trouble
+from heisenberg.analysis.trouble import INFRASTRUCTURE, SCHEMA_CHANGE, find_trouble, name_trouble
 from heisenberg.analysis.windows import Span, Window, merge, own_span, run_span, subtract, window
 from heisenberg.model.correlation import Correlation, FailedTest, Suspect, SuspectKind
 from heisenberg.model.diagnosis import Mechanism, Symptom
@@ -251,7 +251,8 @@ def _suspects(scene: _Scene) -> dict[int, list[Suspect]]:
         provokers = provoking.at(happening.began, happening.until)
         if not near or is_ordinary(happening):
             continue
-        base = _behind(suspect_of(happening, scene.services, scene.ports), scene.seen)
+        base = suspect_of(happening, scene.services, scene.ports)
+        base = _held_up(_behind(base, scene.seen), scene.seen)
         tokens = _path_tokens(happening)
         is_alone = len(near) == 1 and not is_mild(base)
         fits = [(f, _fit(f, happening, tokens, is_alone=is_alone)) for f in near]
@@ -377,6 +378,21 @@ def _behind(suspect: Suspect, seen: Observations) -> Suspect:
     )
 
 
+def _held_up(suspect: Suspect, seen: Observations) -> Suspect:
+    """Add to a wait for a lock the change of the schema that was begun before it."""
+    if suspect.trouble is not Mechanism.DATABASE_LOCK:
+        return suspect
+    begun = [
+        s.record
+        for s in seen.lifecycle
+        if SCHEMA_CHANGE.search(s.record.message)
+        and timedelta() <= suspect.time - s.time <= LOCK_HELD
+    ]
+    return replace(suspect, chain=(*begun[-1:], *suspect.chain)) if begun else suspect
+
+
+LOCK_HELD = timedelta(seconds=120)
+"""How long before a time-out the statement may have begun that holds the lock."""
 MAX_LAST_WORDS = 4000
 """Characters from the end of a service's last record: a crash prints below its last line."""
 

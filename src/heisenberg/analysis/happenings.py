@@ -51,7 +51,8 @@ _LIFECYCLE = re.compile(
     r"\b(?:shut(?:ting)? ?down|received (?:fast|smart|immediate) shutdown|SIGTERM|SIGKILL|SIGINT|terminat(?:ed|ing)|"
     r"exit(?:ed|ing)|stopp(?:ed|ing)|killed|crashed|"
     r"start(?:ed|ing)(?: up)?|listening|ready to accept|ready for connections|startup complete|booted|initiali[sz]ed|"
-    r"restart\w*|user requested shutdown|bye bye)\b",
+    r"restart\w*|user requested shutdown|bye bye)\b"
+    r"|\b(?:(?:ALTER|LOCK|TRUNCATE|DROP) TABLE|CREATE (?:UNIQUE )?INDEX|VACUUM FULL|REINDEX|CLUSTER) \w",
     re.IGNORECASE,
 )
 

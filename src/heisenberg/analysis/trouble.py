@@ -203,6 +203,12 @@ INFRASTRUCTURE = frozenset(
 )
 """Trouble that strikes wherever the code happens to be, so the place in the code is no part of it."""
 
+SCHEMA_CHANGE = re.compile(
+    r"\b(?:(?:ALTER|LOCK|TRUNCATE|DROP) TABLE|CREATE (?:UNIQUE )?INDEX|VACUUM FULL|REINDEX) \w",
+    re.IGNORECASE,
+)
+"""Statements that lock a whole table; no request runs them."""
+
 MAX_TEXT = 2000
 MAX_FRAGMENT = 180
 """Characters of the words that tell a trouble, with what stands around them."""

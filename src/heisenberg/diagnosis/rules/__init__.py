@@ -39,6 +39,7 @@ RULES: tuple[Rule, ...] = (
     waiting.ran_out_of_time,
     environment.unreachable,
     environment.named_trouble,
+    environment.output_error,
     environment.crashed,
     environment.suite_code,
     environment.suite_setup,

@@ -6,7 +6,8 @@ import re
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from heisenberg.diagnosis.claim import Claim
+from heisenberg.diagnosis.claim import Citation, Claim
+from heisenberg.diagnosis.context import clip
 from heisenberg.hosts import external_host, is_database, is_external
 from heisenberg.model.diagnosis import Mechanism, Owner, Symptom
 
@@ -169,6 +170,35 @@ _TROUBLES: dict[Mechanism, tuple[Owner, float, str]] = {
         "Start the dependency before the tests, and wait until it answers.",
     ),
 }
+
+
+def output_error(context: Context) -> Claim | None:
+    """What the test printed, or what was captured beside it, names an error of the product."""
+    f = context.fact
+    for test in context.tests[:5]:
+        output = f"{test.attempt.stderr}\n{test.attempt.stdout}"[-MAX_OUTPUT:]
+        found = _PRINTED.search(output)
+        if not found:
+            continue
+        said = clip(found.group())
+        return Claim(
+            Owner.PRODUCT,
+            Mechanism.UNHANDLED_EXCEPTION,
+            0.5,
+            context.answering[0] if context.answering else "product",
+            f"While the test ran, this was printed: {said}.",
+            "Look at the stack in the output of the test, and handle the case that leads to it.",
+            (Citation(said, place=f.failure.place), *context.cite_symptom()),
+        )
+    return None
+
+
+MAX_OUTPUT = 100_000
+"""Characters of a test's output that are looked at, from its end."""
+_PRINTED = re.compile(
+    r"^(?:[\w$]+\.)*[A-Z][\w$]*(?:Error|Exception): [^\n]+$|^panic: [^\n]+$|^Caused by: [^\n]+$",
+    re.MULTILINE,
+)
 
 
 def crashed(context: Context) -> Claim | None:

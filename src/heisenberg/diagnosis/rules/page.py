@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from heisenberg.diagnosis.claim import Claim
+from heisenberg.diagnosis.claim import Citation, Claim
+from heisenberg.diagnosis.context import clip
 from heisenberg.model.diagnosis import Mechanism, Owner
 
 if TYPE_CHECKING:
@@ -30,9 +31,11 @@ _NOT_READY = re.compile(
     re.IGNORECASE,
 )
 _SCRIPT = re.compile(
-    r"(?:Uncaught )?(?:TypeError|ReferenceError|RangeError): (?:Cannot read propert|[^\n]{1,80} is not a function|"
-    r"[^\n]{1,80} is not defined|undefined is not|null is not)[^\n]*"
+    r"[^\n]*(?:Uncaught [^\n]+|Cannot (?:read|set) propert(?:y|ies) of [^\n]+|[\w.$]+ is not a function"
+    r"|(?:ReferenceError: )?[\w$]+ is not defined\b|(?:undefined|null) is not an? \w+|Unhandled (?:promise )?rejection[^\n]*"
+    r"|Maximum call stack size exceeded)[^\n]*"
 )
+"""Errors of scripts in a page, in the words of the engines."""
 WITNESS = (
     "a Playwright trace or the page's error context of the failing attempt: what the page did show",
 )
@@ -124,18 +127,19 @@ def element_not_ready(context: Context) -> Claim | None:
 
 
 def script_error(context: Context) -> Claim | None:
-    """The page's own script raised an error."""
+    """The page's own script raised an error, as the browser's console tells."""
     f = context.fact
-    attempt_output = "\n".join(t.attempt.stderr + t.attempt.stdout for t in context.tests[:5])
-    found = _SCRIPT.search(f.failure.text) or _SCRIPT.search(attempt_output)
-    if not found or "page" not in f"{f.failure.text} {f.action}".lower():
+    output = "\n".join(f"{t.attempt.stderr}\n{t.attempt.stdout}" for t in context.tests[:5])
+    found = _SCRIPT.search(output)
+    if not found or not (f.locator or f.action):
         return None
+    said = clip(found.group())
     return Claim(
         Owner.PRODUCT,
         Mechanism.UNHANDLED_EXCEPTION,
-        0.6,
+        0.8,
         "front end",
-        f"The page's script fails: {found.group()}.",
+        f"The page's script fails: {said}.",
         "Mend the script where the error is raised; the browser's console has the stack.",
-        context.cite_failure(found.group(), f.code, f.headline),
+        (Citation(said, place=f.failure.place), *context.cite_symptom()),
     )

@@ -233,6 +233,11 @@ def named_trouble(context: Context) -> Claim | None:
         owner, mechanism, component = Owner.ENVIRONMENT, Mechanism.CONFIGURATION, cause.service
         sentence = f"{{service}} looks for {cause.dependency} at {cause.address}, where it does not listen: {{error}}."
         fix = f"Correct the address of {cause.dependency} in the settings of {{service}}."
+    change = next((r for r in cause.chain if _SCHEMA_CHANGE.search(r.message)), None)
+    if mechanism is Mechanism.DATABASE_LOCK and change is not None:
+        owner, component = Owner.ENVIRONMENT, change.service
+        sentence = "A change of the schema holds the lock that {service} waits for: {error}."
+        fix = "Keep migrations and maintenance out of the time of the run, or give them a short lock time-out."
     if mechanism is Mechanism.SHARED_STATE and _GENERATED.search(joined):
         owner, mechanism = Owner.PRODUCT, Mechanism.RANDOMNESS
         sentence = "{service} makes up the same key twice: {error}."
@@ -259,6 +264,10 @@ def _is_misdirected(context: Context, cause: Suspect) -> bool:
 
 
 _DRAWN = re.compile(r"random|faker|shuffle|choice\(", re.IGNORECASE)
+_SCHEMA_CHANGE = re.compile(
+    r"\b(?:(?:ALTER|LOCK|TRUNCATE|DROP) TABLE|CREATE (?:UNIQUE )?INDEX|VACUUM FULL|REINDEX) \w",
+    re.IGNORECASE,
+)
 _GENERATED = re.compile(r"_pkey\b|for key '(?:\w+\.)?PRIMARY'|pk_\w+|PRIMARY KEY", re.IGNORECASE)
 """The key of a row itself, which no test chooses."""
 _LEAK = re.compile(

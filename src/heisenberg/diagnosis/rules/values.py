@@ -52,7 +52,11 @@ def wrong_number(context: Context) -> Claim | None:
     strength = 0.7 if _same_words(f.expected, f.received) else 0.45
     if context.is_flaky:
         strength *= 0.35
-    elif _single(f.expected) == 0 or _COUNT.search(f"{f.code} {f.locator}"):
+    elif (
+        _single(f.expected) == 0
+        or _PARALLEL.search(context.code)
+        or _COUNT.search(f"{f.code} {f.locator}")
+    ):
         strength *= 0.7
     return Claim(
         Owner.PRODUCT,
@@ -98,7 +102,7 @@ def wrong_text(context: Context) -> Claim | None:
 def wrong_value(context: Context) -> Claim | None:
     """A value of another kind is wrong: a state, a flag, nothing at all."""
     f = context.fact
-    if not f.has_received or f.http_status:
+    if not f.has_received or f.http_status or wrong_number(context) or wrong_text(context):
         return None
     strength = 0.3 if _is_blank(f.received) else 0.35
     if context.is_flaky:
