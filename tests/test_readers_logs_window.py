@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -336,3 +337,17 @@ def test_count_lines_counts_newlines(lines: list[bytes], offsets: list[int]) -> 
         numbers = count_lines(path, offsets)
 
     assert {offset: content[:offset].count(b"\n") + 1 for offset in offsets} == numbers
+
+
+@pytest.mark.parametrize(
+    "piece", ["-", "a-", "a.", " ", "(", "a=b ", "GET / ", "[a] ", "a | ", "1"]
+)
+def test_long_lines_cost_no_more_than_their_length(piece: str) -> None:
+    """No pattern runs away on a long line of few characters."""
+    line = python_line(START, "")[:24] + piece * (100_000 // len(piece))
+    begin = time.process_time()
+    with logged(f"{line}\n{line}\n  {line}\n".encode()) as log:
+        count = sum(1 for _ in log.records())
+
+    assert 2 == count
+    assert time.process_time() - begin < 2

@@ -30,13 +30,13 @@ _COLON = f"{_LOWER}|err|crit|alert|emerg|emergency|fail|dbug|trce"
 _BRACKETED = f"{_COLON}|note|system|silly"
 
 UPPER = re.compile(
-    r"[\s\]:|>,-]*(?:(?:\[[^\]\n]{0,80}\]|\([^)\n]{0,80}\)|[^\s\[\]()\"'={]{1,60}+)[\s|:\]-]++){0,4}?"
-    rf"[\[(<|*/]*(?:[\w.-]+[:/]|[\w-]+\.)?({_ANYWHERE})(?:/[\w.-]+)?(?=[\s\])>|:,*(-]|$)[\])>|:,*]*"
+    r"[\s\]:|>,-]*+(?:(?:\[[^\]\n]{0,80}\]|\([^)\n]{0,80}\)|[^\s\[\]()\"'={]{1,60}+)[\s|:\]-]++){0,4}?"
+    rf"[\[(<|*/]*+(?:[\w.-]{{1,80}}[:/]|[\w-]{{1,80}}\.)?({_ANYWHERE})(?:/[\w.-]+)?(?=[\s\])>|:,*(-]|$)[\])>|:,*]*"
 )
 """An upper-case level after at most four words or bracketed groups, from the stamp's end."""
 
 LOWER = re.compile(
-    r"[\s\]:|>,-]*(?:\d+\s+)?(?:\[[^\]\n]{0,80}\]\s*){0,3}?(?:"
+    r"[\s\]:|>,-]*+(?:\d+\s+)?(?:\[[^\]\n]{0,80}\]\s*){0,3}?(?:"
     rf"[\[(<|][\w.-]*:?(?P<bracketed>(?i:{_BRACKETED}))(?:/[\w.-]+)?[\])>|]+:?"
     rf"|(?P<colon>(?i:{_COLON})):(?=\s|$)"
     rf"|(?P<dashed>(?i:{_LOWER}))(?=\s+[-|]\s)"
