@@ -136,7 +136,7 @@ _AMBIGUOUS = re.compile(
     r"strict mode violation|resolved to \d+ elements:|(?:found|matched) multiple|multiple elements",
     re.IGNORECASE,
 )
-_LISTED = re.compile(r"\s*>?\s*\d+\s*\|")
+_LISTED = re.compile(r"\s*+>?\s*+\d++\s*+\|")
 _SETUP = re.compile(
     r"\b(?:beforeAll|beforeEach|before all|before each|globalSetup|setUp|setUpClass|fixture)\b"
     r".{0,300}?(?:hook|failed|error|not found)"

@@ -94,7 +94,8 @@ def clip(line: str) -> str:
 
 
 _RECEIVED_LINE = re.compile(
-    r"^\s*(?:E\s+)?\+?\s*(?:Received|received|Actual|actual|But was|but was|got)\b.*$", re.MULTILINE
+    r"^[ \t]*+(?:E[ \t]++)?\+?[ \t]*+(?:Received|received|Actual|actual|But was|but was|got)\b.*$",
+    re.MULTILINE,
 )
 
 
@@ -114,7 +115,9 @@ def cite_record(record: LogRecord, *fragments: str) -> tuple[Citation, ...]:
         if not fragment:
             continue
         line = next((text for text in lines if fragment in text), "")
-        quote = clip(line) if len(line) <= MAX_QUOTE else clip(fragment)
+        # Of a line of JSON the value says it; of a line of words the line does.
+        is_short = len(line) <= MAX_QUOTE and not line.lstrip().startswith("{")
+        quote = clip(line) if is_short else clip(fragment)
         if quote:
             citations.setdefault(quote, Citation(quote, record=record))
     if not citations and record.status and len(lines) == 1:
