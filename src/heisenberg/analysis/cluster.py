@@ -167,9 +167,9 @@ def speaks(test: FailedTest, suspect: Suspect) -> bool:
     facts = test.facts
     if facts.is_ambiguous:
         return False
-    weak = suspect.kind in (SuspectKind.WARNING, SuspectKind.SLOW) or (
-        suspect.kind is SuspectKind.REQUEST and (suspect.status or 500) < 500  # noqa: PLR2004 (HTTP classes)
-    )
+    is_refusal = suspect.kind is SuspectKind.REQUEST and (suspect.status or 500) < 500  # noqa: PLR2004 (HTTP classes)
+    is_aside = suspect.kind is SuspectKind.ERROR and not suspect.is_tied
+    weak = suspect.kind in (SuspectKind.WARNING, SuspectKind.SLOW) or is_refusal or is_aside
     if not weak:
         return True
     if suspect.kind is SuspectKind.SLOW:

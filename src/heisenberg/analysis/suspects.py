@@ -79,6 +79,7 @@ def suspect_of(happening: Happening, services: Iterable[str], ports: Mapping[str
         dependency=dependency(said, services, ports, record.service),
         status=status,
         address=address(said),
+        is_tied=is_tied(happening),
         outside=external_host((*said, *around)),
         telling=telling,
         error=error[2] if error else "",

@@ -31,9 +31,9 @@ _NOT_READY = re.compile(
     re.IGNORECASE,
 )
 _SCRIPT = re.compile(
-    r"[^\n]*(?:Uncaught [^\n]+|Cannot (?:read|set) propert(?:y|ies) of [^\n]+|[\w.$]+ is not a function"
-    r"|(?:ReferenceError: )?[\w$]+ is not defined\b|(?:undefined|null) is not an? \w+|Unhandled (?:promise )?rejection[^\n]*"
-    r"|Maximum call stack size exceeded)[^\n]*"
+    r"Uncaught \w|Cannot (?:read|set) propert(?:y|ies) of |\b[\w$.]{1,80} is not a function\b"
+    r"|\b[\w$]{1,80} is not defined\b|\b(?:undefined|null) is not an? \w|Unhandled (?:promise )?rejection"
+    r"|Maximum call stack size exceeded"
 )
 """Errors of scripts in a page, in the words of the engines."""
 WITNESS = (
@@ -133,7 +133,8 @@ def script_error(context: Context) -> Claim | None:
     found = _SCRIPT.search(output)
     if not found or not (f.locator or f.action):
         return None
-    said = clip(found.group())
+    line = output[output.rfind("\n", 0, found.start()) + 1 :].partition("\n")[0]
+    said = clip(line)
     return Claim(
         Owner.PRODUCT,
         Mechanism.UNHANDLED_EXCEPTION,
