@@ -11,7 +11,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
 _URL = re.compile(r"\b(?:https?|wss?|grpc|amqp|redis|postgres(?:ql)?|mysql)://[^\s\"'<>)\]}]+")
-_DOMAINS = "com|net|org|io|dev|app|cloud|co|ai|gov|edu|info|biz|example|invalid|uk|de|fr|eu|us|ca|au|jp|cn|in|br|nl|ch|se|pl|es|it"
+SHORTEST_NAME = 3
+"""Characters of a service's name by which it can be told in a text."""
+
+_DOMAINS = (
+    "com|net|org|io|dev|app|cloud|co|ai|gov|edu|info|biz|example|invalid|uk|de|fr|eu|us|ca|au|jp|cn"
+    "|in|br|nl|ch|se|pl|es|it"
+)
 _HOST_WORD = re.compile(
     r"(?:host(?:name)?[=:'\" ]+|to |for |resolve |lookup |from )['\"]?"
     rf"(?P<host>[a-z0-9-]+(?:\.[a-z0-9-]+)*\.(?:{_DOMAINS}))(?![\w(.-])(?::\d+)?"
@@ -102,8 +108,13 @@ def dependency(
         return outside
     known = [s for s in services if s != own]
     named = next(
-        (s for s in known if len(s) > 2 and re.search(rf"\b{re.escape(s.lower())}\b", joined)), ""
-    )  # noqa: PLR2004 (a real name)
+        (
+            s
+            for s in known
+            if len(s) >= SHORTEST_NAME and re.search(rf"\b{re.escape(s.lower())}\b", joined)
+        ),
+        "",
+    )
     if named:
         return named
     listening = ports.get(address(said).rpartition(":")[2], own)

@@ -105,7 +105,8 @@ TROUBLES: tuple[Trouble, ...] = (
         r"(?:token|session|jwt|credentials?|api.?key) (?:has |is |was )?(?:expired|revoked|invalid|missing|rejected)",
         r"ExpiredSignature|InvalidSignature|InvalidToken|Unauthori[sz]ed|\bForbidden\b|permission denied for",
         r"not authori[sz]ed|InvalidPassword|csrf|missing authorization",
-        r"\bexpired\b|AuthenticationError|AuthenticationFailed|username-password|wrong (?:user|password)|(?:bad|invalid) (?:user|login|password)",
+        r"\bexpired\b|AuthenticationError|AuthenticationFailed|username-password",
+        r"wrong (?:user|password)|(?:bad|invalid) (?:user|login|password)",
     ),
     _trouble(
         Mechanism.CONFIGURATION,

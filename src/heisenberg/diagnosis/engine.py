@@ -22,8 +22,8 @@ ENGINE = "offline/1"
 """Bumps when the same evidence could be diagnosed otherwise."""
 MIN_STRENGTH = 0.22
 """Below this the engine abstains."""
-_FROM_LOGS = "services."
-"""Rules of this module read the logs; the others read the failure."""
+_FROM_LOGS = ("services.", "outages.")
+"""Rules of these modules read the logs; the others read the failure."""
 MAX_EVIDENCE = 8
 MAX_ALTERNATIVES = 3
 MIN_ALTERNATIVE = 0.03

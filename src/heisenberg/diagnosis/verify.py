@@ -26,6 +26,8 @@ MAX_RECORD_BYTES = 1 << 20
 """Of a log record; a longer one is quoted from its beginning."""
 MAX_LINE_BYTES = 8 << 20
 """Of a report's line that is decoded around a hit; minified reports are one line."""
+MAX_WIDE_BYTES = 64 << 20
+"""Of a report in UTF-16 that is searched."""
 MAX_HITS = 2000
 """Places of a fragment that are tried before a quote is given up."""
 
@@ -129,37 +131,62 @@ def _unescaped(match: re.Match[str]) -> str:
 
 def _holds(path: Path, record: LogRecord, quote: str) -> bool:
     """Whether the quote stands in the record, read anew from the file."""
-    lines = record.text.count("\n") + 1
     with path.open("rb") as file:
+        wide = _wide_encoding(file.read(2))
         file.seek(record.offset)
-        left = MAX_RECORD_BYTES
-        for _ in range(lines):
-            raw = file.readline(left)
-            if not raw:
-                return False
-            left -= len(raw)
-            text = raw.decode("utf-8", "replace").rstrip("\r\n")
-            if any(quote in reading for reading in readings(text)):
-                return True
-            if left <= 0:
-                return False
-    return False
+        data = file.read(MAX_RECORD_BYTES)
+    lines = record.text.count("\n") + 1
+    if wide:
+        texts = data.decode(wide, "replace").splitlines()[:lines]
+    else:
+        texts = [text for raw in data.split(b"\n", lines)[:lines] for text in _decoded(raw)]
+    return any(quote in reading for text in texts for reading in readings(text))
+
+
+def _wide_encoding(head: bytes) -> str:
+    """The encoding of two bytes a character that a byte order mark names; empty for others."""
+    return {b"\xff\xfe": "utf-16-le", b"\xfe\xff": "utf-16-be"}.get(head, "")
+
+
+def _decoded(raw: bytes) -> tuple[str, ...]:
+    """A line as UTF-8, or when it is none, as the Western encodings that were before it."""
+    try:
+        return (raw.decode("utf-8").rstrip("\r"),)
+    except UnicodeDecodeError:
+        return (
+            raw.decode("utf-8", "replace"),
+            raw.decode("cp1252", "replace"),
+            raw.decode("latin-1"),
+        )
 
 
 def _find(path: Path, place: Place, quote: str) -> int | None:
     """Byte offset of the line in a report in which the quote stands, from the test's place on."""
     fragment = max(_FRAGMENT.findall(quote), key=len, default="").strip()
     words = sorted(set(_WORD.findall(quote)), key=lambda w: (-len(w), w))
-    needles = [n for n in (fragment, *words[:3]) if n]
-    if not needles or not path.stat().st_size:
+    needles = [n for n in (fragment, *words[:3]) if n] or [quote]
+    if not path.stat().st_size:
         return None
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        wide = _wide_encoding(data[:2])
+        if wide:
+            return _find_wide(data[:MAX_WIDE_BYTES].decode(wide, "replace"), wide, quote)
         start = _start(data, place)
         for needle in needles:
             for begin in dict.fromkeys((start, 0)):
-                offset = _search(data, needle.encode(), quote, begin)
+                offset = _search(data, needle.encode("utf-8", "surrogatepass"), quote, begin)
                 if offset is not None:
                     return offset
+    return None
+
+
+def _find_wide(text: str, encoding: str, quote: str) -> int | None:
+    """The same in a text of two bytes a character, which is small enough to be read line by line."""
+    offset = 0
+    for line in text.splitlines(keepends=True):
+        if any(quote in reading for reading in readings(line)):
+            return offset
+        offset += len(line.encode(encoding, "surrogatepass"))
     return None
 
 
@@ -187,8 +214,8 @@ def _search(data: mmap.mmap, needle: bytes, quote: str, begin: int) -> int | Non
         start = data.rfind(b"\n", max(0, hit - MAX_LINE_BYTES), hit) + 1
         end = data.find(b"\n", hit, hit + MAX_LINE_BYTES)
         stop = end if end >= 0 else min(len(data), hit + MAX_LINE_BYTES)
-        raw = data[max(start, hit - MAX_LINE_BYTES) : stop].decode("utf-8", "replace").rstrip("\r")
-        if any(quote in reading for reading in readings(raw)):
+        raw = data[max(start, hit - MAX_LINE_BYTES) : stop]
+        if any(quote in reading for text in _decoded(raw) for reading in readings(text)):
             return start
         offset = stop + 1
     return None

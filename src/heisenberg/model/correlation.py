@@ -71,6 +71,8 @@ class Suspect:
     """The host of another party that it names."""
     telling: tuple[str, ...] = ()
     """Fragments of the root that name the trouble, as they stand in the log."""
+    held_by: str = ""
+    """The database whose schema is being changed, when that holds the lock that is waited for."""
     is_tied: bool = True
     """It belongs to a request, or logs a stack; else it is work in the background."""
     was_up: bool = True

@@ -6,13 +6,14 @@ from collections.abc import Callable
 
 from heisenberg.diagnosis.claim import Claim
 from heisenberg.diagnosis.context import Context
-from heisenberg.diagnosis.rules import environment, page, services, values, waiting
+from heisenberg.diagnosis.rules import environment, outages, page, services, values, waiting
 
 Rule = Callable[[Context], Claim | None]
 
 RULES: tuple[Rule, ...] = (
-    services.outage,
-    services.crashed,
+    outages.outage,
+    outages.died,
+    outages.crashed,
     services.raced,
     services.named_trouble,
     services.unhandled_exception,

@@ -262,7 +262,8 @@ def _other_success(context: Context) -> Claim | None:
             Mechanism.WRONG_EXPECTATION,
             0.62,
             "test",
-            f"The service answers {f.received} where the test expects {f.expected}; both mean success, so the contract has changed.",
+            f"The service answers {f.received} where the test expects {f.expected}; both mean success: "
+            "the contract has changed.",
             "Check with the owner of the API which status is meant, and update the side that is behind.",
             _cite(context),
         )
