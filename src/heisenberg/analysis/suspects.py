@@ -138,6 +138,20 @@ def is_tied(happening: Happening) -> bool:
     )
 
 
+_WORK = re.compile(
+    r"\b(?:request|req|job|task|order|trace|message|msg|session|user|id)s?[ =:#]+[\w-]*\d",
+    re.IGNORECASE,
+)
+
+
+def is_of_a_request(happening: Happening) -> bool:
+    """Whether it names the request, job or other piece of work that it belongs to."""
+    return any(
+        s.record.request_id or s.record.path or _WORK.search(s.record.message[:400])
+        for s in happening.sightings
+    )
+
+
 def root_of(happening: Happening) -> Sighting:
     """The deepest record: the first service to complain, and there its exception."""
     complaints = [s for s in happening.sightings if _depth(s.record) >= 3]  # noqa: PLR2004 (see _depth)

@@ -14,7 +14,14 @@ from typing import TYPE_CHECKING
 from heisenberg.analysis.happenings import join
 from heisenberg.analysis.reasons import outage_suspect, reason_of
 from heisenberg.analysis.scene import Sweep
-from heisenberg.analysis.suspects import is_mild, is_ordinary, is_tied, root_of, suspect_of
+from heisenberg.analysis.suspects import (
+    is_mild,
+    is_of_a_request,
+    is_ordinary,
+    is_tied,
+    root_of,
+    suspect_of,
+)
 from heisenberg.model.correlation import SuspectKind
 
 if TYPE_CHECKING:
@@ -227,8 +234,8 @@ def _noise(happening: Happening, scene: Scene, near: Window) -> float:
         return 0.0
     rate = (counted + PRIOR_NOISE) / max(clean_s, 1.0)
     chance = 1 - math.exp(-rate * near.span.seconds)
-    if not is_tied(happening):
-        return chance
+    if not is_of_a_request(happening):
+        return chance * (1 - _contrast(template, scene))
     most = STACK_NOISE if root_of(happening).record.exception else TIED_NOISE
     return most * chance * (1 - _contrast(template, scene))
 

@@ -85,6 +85,8 @@ def wrong_text(context: Context) -> Claim | None:
     common = {w.lower() for w in words[0]} & {w.lower() for w in words[1]}
     is_copy = bool(f.locator) or len(words[0]) > 1
     strength = 0.6 if is_copy and (common or len(words[1]) > 1) else 0.4
+    if _STATE.fullmatch(f.expected) and _STATE.fullmatch(f.received):
+        strength = 0.25  # a state that was not reached, rather than another wording
     if context.is_flaky:
         strength *= 0.4
     return Claim(
@@ -279,6 +281,7 @@ def _other_success(context: Context) -> Claim | None:
     )
 
 
+_STATE = re.compile(r"[\"']?[a-z_]+[\"']?")
 _IS_STATUS = re.compile(r"[2-5]\d\d")
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from heisenberg.diagnosis.claim import Claim
+from heisenberg.diagnosis.claim import Citation, Claim
+from heisenberg.diagnosis.context import clip
 from heisenberg.model.diagnosis import Mechanism, Owner, Symptom
 
 if TYPE_CHECKING:
@@ -19,6 +20,11 @@ _ONE_LOOK = re.compile(
     r"expect\(\s*await\b|\.(?:count|textContent|innerText|inputValue|isVisible|isEnabled|allTextContents|isChecked)\(\)"
     r"|\.(?:text_content|inner_text|is_visible|all_text_contents)\(\)|find_element|getText\(\)"
 )
+_BUDGET = re.compile(
+    r"(?:[Tt]imeout|timed out|[Tt]imeout of)[^\d\n]{0,20}(?P<ms>\d+(?:\.\d+)?)\s?ms"
+)
+SMALL_TEST_MS = 5000
+"""A whole test in a browser that is given less than this has hardly time to begin."""
 _SMALL_BUDGET_MS = 3000
 
 
@@ -99,13 +105,21 @@ def ran_out_of_time(context: Context) -> Claim | None:
     f = context.fact
     if not f.is_test_timeout and not (f.symptom is Symptom.TIMEOUT and not f.locator):
         return None
+    # The budget of the test is told in a failure of its own, beside the wait that ran into it.
+    told = [x for t in context.tests for x in t.attempt.failures if _BUDGET.search(x.message)]
+    lines = [clip(x.message.splitlines()[0]) for x in told[:1]]
+    budget = _BUDGET.search(lines[0]) if lines else None
+    is_short = budget is not None and float(budget["ms"]) <= SMALL_TEST_MS
     return Claim(
         Owner.TEST,
         Mechanism.TIMEOUT_BUDGET,
-        0.4,
+        0.6 if is_short else 0.4,
         "test",
-        f"The test ran out of time ({f.headline.rstrip('.')}).",
+        f"The test ran out of time ({(lines or [f.headline])[0].rstrip('.')}).",
         "See which step took the time: split the test, wait for less, or mend what is slow.",
-        context.cite_failure(f.headline, f.code),
+        (
+            *(Citation(line, place=told[0].place) for line in lines),
+            *context.cite_failure(f.headline, f.code),
+        ),
         missing=("a trace or the steps of the attempt, to see where the time went",),
     )
