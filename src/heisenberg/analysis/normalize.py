@@ -77,8 +77,7 @@ def normalize(text: str) -> str:
         text: Any text; colours already undone.
 
     Returns:
-        The masked text, at most a little longer than `MAX_LENGTH`. Masking it again changes
-        nothing.
+        The masked text, at most `MAX_LENGTH` long. Masking it again changes nothing.
     """
     return _normalize(text[:MAX_LENGTH])
 
@@ -86,7 +85,7 @@ def normalize(text: str) -> str:
 @lru_cache(maxsize=8192)
 def _normalize(text: str) -> str:
     masked = _COMBINED.sub(lambda match: f"<{match.lastgroup}>", text)
-    return _SPACE.sub(" ", masked).strip()
+    return _SPACE.sub(" ", masked).strip()[:MAX_LENGTH].rstrip()
 
 
 def explain(text: str) -> tuple[tuple[str, str], ...]:
