@@ -13,9 +13,9 @@ POINTS: tuple[tuple[float, float], ...] = (
     (0.0, 0.05),
     (0.25, 0.35),
     (0.45, 0.6),
-    (0.65, 0.85),
-    (0.8, 0.93),
-    (1.0, 0.97),
+    (0.65, 0.8),
+    (0.8, 0.88),
+    (1.0, 0.94),
 )
 """(strength, share of diagnoses of that strength that were right), ascending in both."""
 
