@@ -292,6 +292,7 @@ def join(unusual: Sequence[Sighting]) -> list[Happening]:
         return i
 
     known = {s.record.request_id for s in unusual if s.record.request_id}
+    shared: set[str] = set()
     by_id: dict[str, int] = {}
     by_service: dict[str, int] = {}
     by_request: dict[tuple[str, str, int | None], list[int]] = defaultdict(list)
@@ -302,6 +303,8 @@ def join(unusual: Sequence[Sighting]) -> list[Happening]:
             j = by_id.get(ident)
             if j is not None and sighting.time - unusual[j].time <= SAME_ID:
                 parent[find(i)] = find(j)
+                if record.source != unusual[j].record.source:
+                    shared.add(ident)
             by_id[ident] = i
         j = by_service.get(record.source)
         if j is not None and (
@@ -312,7 +315,7 @@ def join(unusual: Sequence[Sighting]) -> list[Happening]:
         if record.path and record.status:
             by_request[(record.method, record.path, record.status)].append(i)
     for same in by_request.values():
-        _join_access(unusual, same, parent, find)
+        _join_access(unusual, same, parent, find, shared)
     groups: dict[int, list[Sighting]] = defaultdict(list)
     for i, sighting in enumerate(unusual):
         groups[find(i)].append(sighting)
@@ -338,9 +341,18 @@ def _same_moment(one: Sighting, two: Sighting) -> bool:
     a, b = one.record, two.record
     if a.request_id and b.request_id:
         return False
+    if a.status and b.status and bool(a.exception) == bool(b.exception):
+        # Each answer closes a request of its own, though they may share a whole second.
+        return False
     if not (a.path and b.path) or (a.method, a.path) != (b.method, b.path):
         return False
     return abs(two.time - one.time) <= SAME_MOMENT
+
+
+def _differ(one: LogRecord, two: LogRecord, shared: set[str]) -> bool:
+    """Whether ids that services pass on to each other tell the two requests apart."""
+    a, b = one.request_id, two.request_id
+    return bool(a and b) and a != b and (a in shared or b in shared)
 
 
 def _join_access(
@@ -348,6 +360,7 @@ def _join_access(
     same: list[int],
     parent: list[int],
     find: Callable[[int], int],
+    shared: set[str],
 ) -> None:
     """Pair each access line of one request with the service's own line, first come first served."""
     waiting: list[int] = []
@@ -357,6 +370,7 @@ def _join_access(
                 j
                 for j in waiting
                 if unusual[j].record.source != unusual[i].record.source
+                and not _differ(unusual[j].record, unusual[i].record, shared)
                 and abs(unusual[i].time - unusual[j].time) <= 2 * ACCESS_RESOLUTION
             ),
             None,
