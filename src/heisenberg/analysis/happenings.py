@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from array import array
 from bisect import bisect_left, bisect_right
-from collections import defaultdict
+from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
@@ -292,7 +292,6 @@ def join(unusual: Sequence[Sighting]) -> list[Happening]:
         return i
 
     known = {s.record.request_id for s in unusual if s.record.request_id}
-    shared: set[str] = set()
     by_id: dict[str, int] = {}
     by_service: dict[str, int] = {}
     by_request: dict[tuple[str, str, int | None], list[int]] = defaultdict(list)
@@ -303,8 +302,6 @@ def join(unusual: Sequence[Sighting]) -> list[Happening]:
             j = by_id.get(ident)
             if j is not None and sighting.time - unusual[j].time <= SAME_ID:
                 parent[find(i)] = find(j)
-                if record.source != unusual[j].record.source:
-                    shared.add(ident)
             by_id[ident] = i
         j = by_service.get(record.source)
         if j is not None and (
@@ -314,6 +311,7 @@ def join(unusual: Sequence[Sighting]) -> list[Happening]:
         by_service[record.source] = i
         if record.path and record.status:
             by_request[(record.method, record.path, record.status)].append(i)
+    shared = _shared(unusual)
     for same in by_request.values():
         _join_access(unusual, same, parent, find, shared)
     groups: dict[int, list[Sighting]] = defaultdict(list)
@@ -347,6 +345,13 @@ def _same_moment(one: Sighting, two: Sighting) -> bool:
     if not (a.path and b.path) or (a.method, a.path) != (b.method, b.path):
         return False
     return abs(two.time - one.time) <= SAME_MOMENT
+
+
+def _shared(unusual: Sequence[Sighting]) -> set[str]:
+    """Ids that stand in more than one log: services pass them on."""
+    homes = {(s.record.request_id, s.record.source) for s in unusual if s.record.request_id}
+    counted = Counter(ident for ident, _ in homes)
+    return {ident for ident, n in counted.items() if n > 1}
 
 
 def _differ(one: LogRecord, two: LogRecord, shared: set[str]) -> bool:
