@@ -1,6 +1,6 @@
 """Time the whole analysis of a large run, and of the example, as a user would run it.
 
-    uv run python benchmarks/bench_analyze.py [--failed 1000] [--log-mb 200]
+    uv run python benchmarks/bench_analyze.py [--failed 1000] [--log-mb 200] [--huge-gb 5]
 
 Prints a Markdown table. The run is made up from seeded chance: failing tests of a few causes among
 passing ones, and logs in which each failing test has its error beside much that is always there.
@@ -53,7 +53,7 @@ def make_report(path: Path, failed: int, passed: int) -> list[tuple[float, int]]
         worker = index % len(clock)
         duration = 5600 if is_failed else 900
         cause = index % len(ERRORS)
-        result = {
+        result: dict[str, object] = {
             "workerIndex": worker,
             "parallelIndex": worker,
             "status": "failed" if is_failed else "passed",
@@ -118,11 +118,9 @@ def make_logs(folder: Path, errors: list[tuple[float, int]], megabytes: int) -> 
                 log.write(error_lines(at, cause, n))
             level = "error" if chance.random() < 0.002 else "info"
             event = "metrics push failed" if level == "error" else "request finished"
-            fields = f'"method": "GET", "path": "/api/items/{n % 500}", "status": 200, "duration_ms": {n % 90}.5'
-            log.write(
-                f'{{"timestamp": "{stamp(now)}", "level": "{level}", "event": "{event}", '
-                f'"request_id": "{n:016x}", {fields if level == "info" else ""}{"" if level == "info" else chr(34) + "n" + chr(34) + ": 1"}}}\n'
-            )
+            head = f'{{"timestamp": "{stamp(now)}", "level": "{level}", "event": "{event}", "request_id": "{n:016x}"'
+            route = f'"method": "GET", "path": "/api/items/{n % 500}", "status": 200, "duration_ms": {n % 90}.5'
+            log.write(f"{head}, {route}}}\n" if level == "info" else f"{head}}}\n")
 
 
 def error_lines(at: float, cause: int, n: int) -> str:
@@ -135,6 +133,55 @@ def error_lines(at: float, cause: int, n: int) -> str:
         f'{head}"unhandled exception", {ident}, "exception": "{trace}"}}\n'
         f'{head}"request finished", {ident}, "status": 500, "duration_ms": 12.5}}\n'
     )
+
+
+def make_sorted_log(path: Path, megabytes: int, run_at: float) -> None:
+    """Write a sorted log of even density in which the example's run lies at a share of the whole.
+
+    Args:
+        path: To write.
+        megabytes: Size.
+        run_at: Share of the log, in [0, 1], that was written before the run began.
+    """
+    began = datetime(2026, 11, 23, 17, 3, 14, tzinfo=UTC)
+    per_second = [
+        f"INFO worker-{n % 8}: handled item {n:07d} of batch in {n % 90} ms\n" for n in range(200)
+    ]
+    size = sum(len(line) + 24 for line in per_second)
+    seconds = megabytes * 1_000_000 // size
+    moment = began - timedelta(seconds=int(seconds * run_at))
+    with path.open("w") as log:
+        for n in range(seconds):
+            now = (moment + timedelta(seconds=n)).strftime("%Y-%m-%d %H:%M:%S")
+            log.write("".join(f"{now},{k * 5:03d} {line}" for k, line in enumerate(per_second)))
+
+
+def huge_rows(folder: Path, gigabytes: int) -> list[tuple[str, float, float]]:
+    """The example beside a sorted log of 50 MB, and beside one of that many gigabytes."""
+    rows = []
+    for megabytes, run_at in ((50, 0.5), (gigabytes * 1000, 0.05), (gigabytes * 1000, 0.95)):
+        logs = folder / f"sorted-{megabytes}-{run_at}"
+        logs.mkdir()
+        make_sorted_log(logs / "worker.log", megabytes, run_at)
+        arguments = [
+            "analyze",
+            str(EXAMPLE / "report.json"),
+            "--logs",
+            str(EXAMPLE / "logs"),
+            "--logs",
+            str(logs),
+        ]
+        measure(arguments)
+        wall, peak = min(measure(arguments) for _ in range(3))
+        rows.append(
+            (
+                f"example beside a sorted log of {megabytes} MB, run at {run_at:.0%} of it",
+                wall,
+                peak,
+            )
+        )
+        (logs / "worker.log").unlink()
+    return rows
 
 
 def measure(arguments: list[str]) -> tuple[float, float]:
@@ -155,6 +202,9 @@ def main() -> None:
     parser.add_argument("--failed", type=int, default=1000)
     parser.add_argument("--passed", type=int, default=2000)
     parser.add_argument("--log-mb", type=int, default=200)
+    parser.add_argument(
+        "--huge-gb", type=int, default=0, help="also measure beside a log of this size"
+    )
     chosen = parser.parse_args()
     rows = []
     wall, peak = min(measure(["--help"]) for _ in range(5))
@@ -183,6 +233,8 @@ def main() -> None:
                 peak,
             )
         )
+        if chosen.huge_gb:
+            rows += huge_rows(folder, chosen.huge_gb)
     print("| what | wall | peak memory |\n|---|---:|---:|")
     for what, seconds, megabytes in rows:
         print(f"| {what} | {seconds:.2f} s | {megabytes:.0f} MB |")
