@@ -652,6 +652,22 @@ def test_a_number_is_no_status(text: str) -> None:
     assert facts_of(f"Error: {text}").http_status is None
 
 
+@pytest.mark.parametrize(
+    ("text", "url"),
+    [
+        ("at http://[::1]:8080/login now", "http://[::1]:8080/login"),
+        ("see (https://shop.example/a?b=1).", "https://shop.example/a?b=1"),
+        ("at http://[::1", ""),
+        ("at http://[zz]:80/", ""),
+        ("at http://shop\uff0fexample/", ""),
+        ("at http://", ""),
+    ],
+)
+def test_a_url_is_one_that_can_be_taken_apart(text: str, url: str) -> None:
+    """An address in brackets is part of a URL; what only begins like a URL is none."""
+    assert url == facts_of(f"Error: page.goto: net::ERR_FAILED {text}").url
+
+
 WORDS = (
     "Error: ", "expect(", "locator.click: ", "Expected: ", "Received: ", "Timeout: 5000ms",
     "net::ERR_", "https://", "> 3 | ", "E   ", "at ", ":12:3", "assert ", " == ", "\n", "\r\n", "\t",

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from heisenberg.analysis.frames import read_frames
 from heisenberg.analysis.trouble import name_trouble
@@ -121,7 +122,7 @@ _NETWORK = re.compile(
     r"|RemoteDisconnected|Connection aborted|Read timed out|ConnectTimeout\w*|SSLError|CERTIFICATE_VERIFY_FAILED|"
     r"certificate has expired|self[- ]signed certificate|NameResolutionError|UnknownHostException|ConnectException)"
 )
-_URL = re.compile(r"\b(?:https?|wss?)://[^\s\"'<>)\]]+")
+_URL = re.compile(r"\b(?:https?|wss?)://(?:\[[0-9a-fA-F:.]+\])?[^\s\"'<>)\[\]]+")
 _URL_PATH = re.compile(r"with url: (?P<path>/[^\s]*)")
 _POOL = re.compile(r"ConnectionPool\(host='(?P<host>[^']+)', port=(?P<port>\d+)\)")
 _STATUS = re.compile(
@@ -279,10 +280,17 @@ def _timeout_ms(text: str) -> float | None:
 
 def _url(text: str) -> str:
     match = _URL.search(text)
-    if match:
+    if match and _is_url(match.group()):
         return match.group().rstrip(".,;:")
     pool, path = _POOL.search(text), _URL_PATH.search(text)
     return f"http://{pool['host']}:{pool['port']}{path['path'] if path else ''}" if pool else ""
+
+
+def _is_url(text: str) -> bool:
+    try:
+        return bool(urlsplit(text).netloc)
+    except ValueError:  # a broken IPv6 address, or letters that a host may not have
+        return False
 
 
 def _http_status(text: str, code: str, expected: str, received: str) -> int | None:
