@@ -1,15 +1,21 @@
-"""A run of a test suite, as its report tells it."""
+"""A run of a test suite, as its report tells it.
+
+What there is one of for every test is a Struct: it is built five times faster than a frozen
+dataclass and takes half the memory. `msgspec.structs.replace` copies one with changes.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import StrEnum
-from pathlib import Path
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime
+    from pathlib import Path
 
     from heisenberg.model.failure import Failure
 
@@ -58,8 +64,7 @@ class Place:
     """Text that stands shortly before the quote, when the line is unknown (a test's title)."""
 
 
-@dataclass(frozen=True, slots=True)
-class Location:
+class Location(Struct, frozen=True, gc=False):
     """A position in the suite's source code."""
 
     file: str
@@ -67,8 +72,7 @@ class Location:
     column: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class TestId:
+class TestId(Struct, frozen=True, gc=False):
     """What makes a test the same test in another run."""
 
     __test__ = False
@@ -119,8 +123,7 @@ class Attachment:
     """Text carried in the report itself, when it is text."""
 
 
-@dataclass(frozen=True, slots=True)
-class Attempt:
+class Attempt(Struct, frozen=True, gc=False):
     """One try of one test."""
 
     status: Status
@@ -138,8 +141,7 @@ class Attempt:
     attachments: tuple[Attachment, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Test:
+class Test(Struct, frozen=True, gc=False):
     """A test with all its attempts in this run, in order of retry."""
 
     __test__ = False
