@@ -49,9 +49,17 @@ _STORE = re.compile(
 )
 
 
+def host_of(url: str) -> str:
+    """`HOST` or `HOST:PORT` of a URL, without credentials; empty when it is none."""
+    try:
+        return urlsplit(url).netloc.rpartition("@")[2]
+    except ValueError:
+        return ""
+
+
 def hosts_of(text: str) -> tuple[str, ...]:
     """Hosts, with ports where given, that a text names in URLs or as where it went."""
-    found = [urlsplit(url).netloc.rpartition("@")[2] for url in _URL.findall(text)]
+    found = [host_of(url) for url in _URL.findall(text)]
     found += [m["host"] for m in _HOST_WORD.finditer(text)]
     found += [f"{m['host']}:{m['port']}" for m in _HOST_AND_PORT.finditer(text)]
     found += _ADDRESS.findall(text)

@@ -12,12 +12,12 @@ import re
 from collections import defaultdict
 from dataclasses import replace
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
 from heisenberg.analysis.frames import own_frame
 from heisenberg.analysis.normalize import normalize
 from heisenberg.analysis.suspects import is_mild
 from heisenberg.analysis.trouble import INFRASTRUCTURE
+from heisenberg.hosts import host_of
 from heisenberg.model.correlation import Cluster, SuspectKind
 from heisenberg.model.diagnosis import Mechanism
 
@@ -276,7 +276,7 @@ def _failure_key(test: FailedTest) -> str:
     """What a failure must share with another to have the same cause, when the logs are silent."""
     facts = test.facts
     if facts.network_error:
-        return f"network {facts.network_error} {urlsplit(facts.url).netloc}"
+        return f"network {facts.network_error} {host_of(facts.url)}"
     frame = own_frame(facts.frames)
     is_helper = (
         frame is not None and not _same_file(frame.file, test.test.id.file) and test.test.id.file

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import re
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
 from heisenberg.diagnosis.claim import Citation, Claim
 from heisenberg.diagnosis.context import clip
-from heisenberg.hosts import external_host, is_database, is_external
+from heisenberg.hosts import external_host, host_of, is_database, is_external
 from heisenberg.model.diagnosis import Mechanism, Owner, Symptom
 
 if TYPE_CHECKING:
@@ -33,7 +32,7 @@ def unreachable(context: Context) -> Claim | None:
     if not f.network_error:
         return None
     mechanism = f.trouble if f.trouble in _REMOTE else Mechanism.NETWORK
-    host = urlsplit(f.url).netloc
+    host = host_of(f.url)
     if (
         mechanism is Mechanism.DEPENDENCY_DOWN
         and context.run_passed
