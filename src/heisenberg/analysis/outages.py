@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_left
+from collections import Counter
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
 SETTLE = timedelta(seconds=1)
 """Start-up lines that follow each other this closely are one start."""
 
+MAX_STARTS = 8
+"""A line that comes more often in one run is no start-up line, whatever its words."""
+
 _STOP = re.compile(
     r"\b(?:shut(?:ting)? ?down|received (?:fast|smart|immediate) shutdown|SIGTERM|SIGKILL|SIGINT scheduling|"
     r"user requested shutdown|stopping (?:server|service)|server (?:stopped|stopping)|"
@@ -27,8 +31,10 @@ _STOP = re.compile(
 _MINOR = re.compile(
     r"background worker|connection (?:closed|from)|client|session|task|job\b", re.IGNORECASE
 )
+_REQUEST = re.compile(r"\b(?:GET|POST|PUT|PATCH|DELETE|HEAD|OPTIONS)\b")
 _START = re.compile(
-    r"\b(?:start(?:ed|ing)|listening|ready to accept|ready for connections|startup complete|booted|restart\w*)\b",
+    r"\b(?:start(?:ed|ing)(?! \"?(?:GET|POST|PUT|PATCH|DELETE|HEAD|OPTIONS)\b)"
+    r"|listening|ready to accept|ready for connections|startup complete|booted|restart\w*)\b",
     re.IGNORECASE,
 )
 
@@ -99,7 +105,7 @@ def find_outages(seen: Observations, run: Span) -> list[Outage]:
 
 def _starts(own: list[Sighting], activity: Activity, run: Span) -> list[Sighting]:
     """First line of each start-up inside the run, when the log shows an earlier life."""
-    banner = {t for t in activity.banner if _START.search(t)} or set(activity.banner[:1])
+    banner = _start_lines(own, activity)
     found: list[Sighting] = []
     for sighting in own:
         if sighting.template not in banner or not run.start <= sighting.time <= run.end:
@@ -109,6 +115,25 @@ def _starts(own: list[Sighting], activity: Activity, run: Span) -> list[Sighting
         if not found or sighting.time - found[-1].time > SETTLE:
             found.append(sighting)
     return found
+
+
+def _start_lines(own: list[Sighting], activity: Activity) -> set[str]:
+    """Templates that only a start-up writes.
+
+    A log that begins in mid-life begins with a line of ordinary work, which comes again and again.
+    """
+    counts = Counter(sighting.template for sighting in own)
+    telling = {
+        line
+        for line in activity.banner
+        if _START.search(line) and not _MINOR.search(line) and counts[line] <= MAX_STARTS
+    }
+    if telling or not activity.banner:
+        return telling
+    first = activity.banner[0]
+    is_repeated_whole = len({counts[line] for line in activity.banner}) == 1
+    is_request = bool(_REQUEST.search(first))
+    return {first} if is_repeated_whole and counts[first] <= 2 and not is_request else set()  # noqa: PLR2004 (before and after)
 
 
 def _last_word(activity: Activity, before: datetime) -> datetime:
