@@ -111,9 +111,7 @@ def a_report(*, tests: int = 2) -> Report:
 
 def hostile_report(name: str) -> Report:
     """A report in which every field that an artefact fills holds `name`."""
-    test = replace(
-        a_test(name, name, file=name, project=name, statuses=(Status.FAILED, Status.FAILED))
-    )
+    test = a_test(name, name, file=name, project=name, statuses=(Status.FAILED, Status.FAILED))
     diagnosis = a_diagnosis(
         component=name,
         root_cause=name,

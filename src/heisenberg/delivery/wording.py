@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from dataclasses import replace
 from datetime import UTC
 from typing import TYPE_CHECKING
+
+from msgspec.structs import replace
 
 from heisenberg.model.diagnosis import Mechanism, Owner
 from heisenberg.model.run import Outcome

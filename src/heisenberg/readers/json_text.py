@@ -156,7 +156,7 @@ def _is_struct(kind: object) -> bool:
 def as_object(raw: msgspec.Raw) -> dict[str, Any]:
     """Decode an object that was left undecoded; empty when it is something else."""
     try:
-        value = msgspec.json.decode(bytes(raw))
+        value = msgspec.json.decode(_valid(bytes(raw)))
     except (msgspec.MsgspecError, RecursionError):
         return {}
     return value if isinstance(value, dict) else {}

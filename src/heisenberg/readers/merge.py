@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+import dataclasses
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
+
+from msgspec.structs import replace
 
 from heisenberg.model.run import Outcome, Run, Status, Test, TestId
 from heisenberg.text import fold_whitespace
@@ -122,7 +124,7 @@ def _without_places(run: Run) -> list[tuple[TestId, tuple[tuple[Status, float | 
 def _richer(one: Run, other: Run) -> Run:
     """The run that tells more, credited to the sources of both."""
     best, second = (one, other) if _wealth(one) >= _wealth(other) else (other, one)
-    return replace(best, sources=tuple(dict.fromkeys((*best.sources, *second.sources))))
+    return dataclasses.replace(best, sources=tuple(dict.fromkeys((*best.sources, *second.sources))))
 
 
 def _wealth(run: Run) -> tuple[int, int, int, int]:
