@@ -199,7 +199,7 @@ def _banner(log: LogSource) -> tuple[str, ...]:
 
 _LISTENS = re.compile(
     r"\bport[\"']?[ =:]+[\"']?(\d{2,5})\b"
-    r"|\b(?:listening|running|serving|available|started) (?:on|at) [^\n]{0,60}?[: ](\d{2,5})\b",
+    r"|\b(?:listening|running|serving|available|started) (?:on|at)\b[^\n]{0,60}?[: ](\d{2,5})\b",
     re.IGNORECASE,
 )
 
