@@ -158,3 +158,11 @@ def test_without_logs_every_failed_test_is_there() -> None:
     assert "2" == found.tests[0].facts.received
     assert found.tests[2].facts.headline
     assert not found.has_times
+
+
+def test_noise_just_before_an_error_does_not_hide_it() -> None:
+    """What a service always says is no announcement of the 500 that happens to follow it."""
+    noise = [a_record(s / 2, "cache miss storm", Level.ERROR) for s in range(130)]
+    test = suspects(a_suite(PAYS), *noise, broken(63.015))
+
+    assert ["/pay"] == [s.root.path for s in test.suspects if s.score >= 0.3]
