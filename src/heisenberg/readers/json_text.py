@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, TypeVar, get_args
 
 import msgspec
+from msgspec.json import Decoder
 
 from heisenberg.errors import MalformedError, TooLargeError
 from heisenberg.readers.content import encoding_of, line_and_column, read_bytes
@@ -18,6 +20,7 @@ T = TypeVar("T", bound=msgspec.Struct)
 MAX_BYTES = 1 << 30
 """A larger JSON report is refused: it has to be held in memory as a whole."""
 
+_NOTHING = frozenset({b"", b"[]", b"null"})
 _OFFSET = re.compile(r"\(byte (\d+)\)")
 _LONE_SURROGATE = re.compile(
     rb"\\u[dD][89abAB][0-9a-fA-F]{2}(?!\\u[dD][c-fC-F])|(?<!\\)\\u[dD][c-fC-F][0-9a-fA-F]{2}"
@@ -105,10 +108,10 @@ def _decode_leniently(data: bytes, kind: type[T]) -> T:
 def decode_part(raw: msgspec.Raw, kind: type[T]) -> list[T]:
     """Decode an array that was left undecoded; elements of another kind are dropped."""
     data = bytes(raw)
-    if data in {b"", b"[]", b"null"}:
+    if data in _NOTHING:
         return []
     try:
-        return msgspec.json.decode(data, type=list[kind])  # type: ignore[valid-type] # a variable
+        return _array_decoder(kind).decode(data)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         pass
     try:
@@ -118,6 +121,12 @@ def decode_part(raw: msgspec.Raw, kind: type[T]) -> list[T]:
     return (
         [salvage(v, kind) for v in value if isinstance(v, dict)] if isinstance(value, list) else []
     )
+
+
+@lru_cache
+def _array_decoder(kind: type[T]) -> Decoder[list[T]]:
+    """A decoder of arrays of one kind: building it takes longer than most arrays do."""
+    return Decoder(list[kind])  # type: ignore[valid-type] # a variable
 
 
 def salvage(value: object, kind: type[T]) -> T:
