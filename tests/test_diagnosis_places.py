@@ -126,7 +126,7 @@ def test_any_text_is_searched(text: str) -> None:
     dependency((text,), ("api",), {}, "web")
 
 
-@pytest.mark.parametrize("unit", ["a.", "a", "1.", "at a.", "http://", "ata", "host=", "the ", "localhost:", " ", "a@"])  # fmt: skip
+@pytest.mark.parametrize("unit", ["a.", "1.", "at a.", "http://", "ata", "host=", "the ", "localhost:", " ", "a@"])  # fmt: skip
 def test_no_text_takes_long(unit: str) -> None:
     """A long text that repeats any piece is searched within a fraction of a second."""
     started = time.process_time()
