@@ -24,6 +24,8 @@ MIN_STRENGTH = 0.22
 """Below this the engine abstains."""
 _FROM_LOGS = ("services.", "outages.")
 """Rules of these modules read the logs; the others read the failure."""
+BLIND = 0.7
+"""Factor for all claims when there was no log to look at."""
 MAX_EVIDENCE = 8
 MAX_ALTERNATIVES = 3
 MIN_ALTERNATIVE = 0.03
@@ -111,7 +113,12 @@ def _weigh(
 
 
 def _discounted(claim: Claim, context: Context) -> float:
-    """What the logs show outweighs what the failure's text alone suggests."""
+    """What the logs show outweighs what the failure's text alone suggests.
+
+    Without logs nobody knows whether something failed behind the page, so the text says less.
+    """
+    if not context.has_logs:
+        return claim.strength * BLIND
     if context.cause is None or claim.rule.startswith(_FROM_LOGS):
         return claim.strength
     is_refusal = context.cause.status is not None and context.cause.status < 500  # noqa: PLR2004 (HTTP classes)
