@@ -75,4 +75,8 @@ def no_collection() -> Iterator[None]:
         yield
     finally:
         if enabled:
+            if not gc.get_freeze_count():
+                # Moves what is new to the oldest generation, which is seldom looked through.
+                gc.freeze()
+                gc.unfreeze()
             gc.enable()

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import base64
 import binascii
-import json
-from collections import Counter
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -30,6 +28,8 @@ from heisenberg.readers.json_text import as_object, decode, decode_part
 from heisenberg.text import first_line, strip_escapes
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from heisenberg.model.run import Artefact
     from heisenberg.readers.json_head import Shape
 
@@ -86,14 +86,17 @@ class _Reader:
     def __init__(self, source: str) -> None:
         self.source = source
         self.tests: list[Test] = []
-        self.repeats: Counter[tuple[str, tuple[str, ...], str]] = Counter()
+        self.repeats: dict[TestId, int] = {}
+        self.files: dict[str, str] = {}
+        self.projects: dict[str, str] = {}
         self.interrupted = False
 
     def run(self, report: schema.Report) -> Run:
-        for suite in report.suites:
+        for suite in _taken(report.suites):
             is_file = not suite.file or suite.title.replace("\\", "/").endswith(suite.file)
             is_file = is_file or suite.file.endswith(suite.title.replace("\\", "/"))
-            self.add_suite(suite, () if is_file else (suite.title,), suite.file or suite.title)
+            file = self.file(suite.file or suite.title)
+            self.add_suite(suite, () if is_file else (suite.title,), file)
         place = Place(self.source, near='"errors"')
         stats = report.stats or schema.Stats()
         config = report.config or schema.Config()
@@ -110,27 +113,30 @@ class _Reader:
 
     def add_suite(self, suite: schema.Suite, titles: tuple[str, ...], file: str) -> None:
         for spec in suite.specs:
-            self.add_spec(spec, (*titles, spec.title), (spec.file or file).replace("\\", "/"))
+            self.add_spec(spec, (*titles, spec.title), self.file(spec.file) or file)
         for inner in suite.suites:
-            self.add_suite(inner, (*titles, inner.title), inner.file or file)
+            self.add_suite(inner, (*titles, inner.title), self.file(inner.file) or file)
 
     def add_spec(self, spec: schema.Spec, titles: tuple[str, ...], file: str) -> None:
         location = Location(file, spec.line, spec.column) if spec.line is not None else None
         for test in spec.tests:
-            key = (file, titles, test.project_name)
-            repeat = self.repeats.get(key, 0)
-            self.repeats[key] = repeat + 1
+            project = self.projects.setdefault(test.project_name, test.project_name)
+            test_id = TestId(file, titles, project)
+            repeat = self.repeats.get(test_id, 0)
+            self.repeats[test_id] = repeat + 1
+            if repeat:
+                test_id = TestId(file, titles, project, repeat)
             expected = _STATUS.get(test.expected_status, Status.PASSED)
-            self.tests.append(
-                Test(
-                    TestId(file, titles, test.project_name, repeat),
-                    self.attempts(test, expected, spec.title),
-                    expected,
-                    location,
-                    _tags(spec, test),
-                    test.timeout,
-                )
-            )
+            attempts = self.attempts(test, expected, spec.title)
+            tags = _tags(spec, test) if spec.tags or test.annotations else ()
+            self.tests.append(Test(test_id, attempts, expected, location, tags, test.timeout))
+
+    def file(self, name: str) -> str:
+        """A file's name with forward slashes, of which there is one in memory."""
+        known = self.files.get(name)
+        if known is None:
+            known = self.files[name] = name.replace("\\", "/")
+        return known
 
     def attempts(self, test: schema.Test, expected: Status, title: str) -> tuple[Attempt, ...]:
         """Convert a test's results, in order of retry."""
@@ -146,7 +152,7 @@ class _Reader:
             self.interrupted = True
         if len(results) > 1:
             results = sorted(results, key=lambda r: r.retry)
-        place = Place(self.source, near=json.dumps(title, ensure_ascii=False)[1:-1])
+        place = Place(self.source, near=msgspec.json.encode(title).decode()[1:-1])
         return tuple(self.attempt(result, expected, place) for result in results)
 
     def attempt(self, result: schema.Result, expected: Status, place: Place) -> Attempt:
@@ -176,6 +182,13 @@ class _Reader:
         )
 
 
+def _taken(suites: list[schema.Suite]) -> Iterator[schema.Suite]:
+    """The suites in order, each let go of once it is read: the model takes its memory."""
+    suites.reverse()
+    while suites:
+        yield suites.pop()
+
+
 def _is_fine(status: Status, expected: Status) -> bool:
     """Whether an attempt ended as was meant."""
     return status is Status.SKIPPED or status is expected
@@ -197,8 +210,6 @@ def _utc(moment: datetime | None) -> datetime | None:
 
 def _tags(spec: schema.Spec, test: schema.Test) -> tuple[str, ...]:
     """Tags of the test as written, then its annotations as `type` or `type: description`."""
-    if not spec.tags and not test.annotations:
-        return ()
     notes = (f"{a.type}: {a.description}" if a.description else a.type for a in test.annotations)
     return tuple(dict.fromkeys((*spec.tags, *(strip_escapes(n) for n in notes if n))))
 
@@ -265,7 +276,7 @@ def _bounded(text: str) -> str:
 def _attachment(attachment: schema.Attachment) -> Attachment:
     """Convert an attachment; a body only when it is text and small."""
     body = attachment.body or ""
-    is_text = attachment.content_type.startswith(_TEXT_TYPES) and len(body) <= 2 * MAX_TEXT
+    is_text = attachment.content_type.startswith(_TEXT_TYPES) and 0 < len(body) <= 2 * MAX_TEXT
     return Attachment(
         name=attachment.name,
         content_type=attachment.content_type,

@@ -90,7 +90,6 @@ class Test(Struct, gc=False, rename="camel"):
     expected_status: str = "passed"
     project_name: str = ""
     results: list[Result] = []
-    status: str = ""
 
 
 class Spec(Struct, gc=False):
@@ -99,7 +98,6 @@ class Spec(Struct, gc=False):
     title: str = ""
     tags: list[str] = []
     tests: list[Test] = []
-    id: str = ""
     file: str = ""
     line: int | None = None
     column: int | None = None
