@@ -8,7 +8,6 @@ the chance (Poisson) that one falls into the window though nothing is wrong.
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from heisenberg.analysis.clock import estimate_offsets
@@ -125,11 +124,7 @@ def _speaking(
     ranked = [_pool(same, len(attempts)) for same in pooled.values()]
     ranked.sort(key=lambda s: (-s.score, s.time))
     best = max(attempts, key=lambda a: _telling(facts[id(a)]))
-    windows = tuple(
-        (a.started_at, a.started_at + timedelta(milliseconds=a.duration_ms or 0))
-        for a in attempts
-        if a.started_at
-    )
+    windows = tuple((span.start, span.end) for a in attempts if (span := own_span(a)) is not None)
     return FailedTest(test, best, facts[id(best)], tuple(ranked[:MAX_SUSPECTS]), windows)
 
 

@@ -23,6 +23,11 @@ TEARDOWN = timedelta(seconds=1)
 REACH = timedelta(seconds=2)
 """A wait follows what it waits for: the action before it and the requests that it sent."""
 
+YEARS = range(1970, 2200)
+"""In which a test can have run; arithmetic on the ends of the calendar overflows."""
+LONGEST_MS = 366 * 24 * 3600 * 1000.0
+"""Of any test and any wait; more is a broken clock."""
+
 
 @dataclass(frozen=True, slots=True)
 class Span:
@@ -61,10 +66,10 @@ def run_span(run: Run) -> Span | None:
     spans = [span for test in run.tests for a in test.attempts if (span := own_span(a))]
     starts = [span.start for span in spans]
     ends = [span.end for span in spans]
-    if run.started_at:
+    if run.started_at and run.started_at.year in YEARS:
         starts.append(run.started_at)
         if run.duration_ms is not None:
-            ends.append(run.started_at + timedelta(milliseconds=run.duration_ms))
+            ends.append(run.started_at + _length(run.duration_ms))
     if not starts:
         return None
     start = min(starts)
@@ -90,18 +95,22 @@ def window(
     if facts is None or facts.timeout_ms is None:
         focus_start = max(padded.start, span.end - REACH - TEARDOWN)
         return Window(padded, Span(focus_start, padded.end), is_exact=True)
-    wait = timedelta(milliseconds=facts.timeout_ms)
+    wait = _length(facts.timeout_ms)
     began = max(span.start, span.end - wait)
     focus = Span(max(padded.start, began - REACH - TEARDOWN), min(padded.end, began + REACH))
     return Window(padded, focus, is_exact=True)
 
 
 def own_span(attempt: Attempt) -> Span | None:
-    """From its start to its end as the report gives them; None when it does not."""
-    if attempt.started_at is None:
+    """From its start to its end as the report gives them; None when it does not, or none credible."""
+    if attempt.started_at is None or attempt.started_at.year not in YEARS:
         return None
-    duration = timedelta(milliseconds=attempt.duration_ms or 0)
-    return Span(attempt.started_at, attempt.started_at + duration)
+    return Span(attempt.started_at, attempt.started_at + _length(attempt.duration_ms or 0))
+
+
+def _length(duration_ms: float) -> timedelta:
+    """A duration that can be reckoned with, whatever was reported."""
+    return timedelta(milliseconds=min(max(0.0, duration_ms), LONGEST_MS))
 
 
 def merge(spans: Iterable[Span]) -> list[Span]:

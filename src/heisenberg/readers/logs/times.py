@@ -36,6 +36,9 @@ YEAR_SLACK = timedelta(days=2)
 DAY_SLACK = timedelta(hours=6)
 """Likewise for a stamp without a day."""
 
+YEARS = range(1970, 2200)
+"""In which a log can have been written; arithmetic on the ends of the calendar overflows."""
+
 _ZONE = r"(?:(?P<sep> ?)(?P<z>Z|[+-]\d\d:?\d\d|(?:" + "|".join(ZONES) + r")(?![\w-])))?"
 _TIME = r"(?P<h>\d\d):(?P<mi>\d\d):(?P<s>\d\d)(?:[.,](?P<f>\d{1,9}))?"
 _START = r"(?:[\[(<]|<\d{1,3}>(?:1 )?|[A-Z], \[|\d+:[A-Z] )?"
@@ -92,6 +95,8 @@ class Form:
         year, day = part.get("y"), part.get("d")
         self._note_zone(zone)
         offset = timedelta(minutes=zone_minutes(zone))
+        if year and int(year) not in YEARS:
+            raise ValueError(year)
         when = datetime(
             int(year) if year else self._clock.year,
             month or self._clock.month,
@@ -155,7 +160,8 @@ _DATE = r"(?P<y>\d{4})[/.](?P<mo>\d\d)[/.](?P<d>\d\d)"
 _PATTERNS: dict[str, tuple[type[Form], str]] = {
     "iso": (
         IsoForm,
-        r"(?P<base>\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:[.,]\d{1,9})?)(?P<f>)" + _ZONE,
+        r"(?P<base>(?:19[7-9]|2[01]\d)\d-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:[.,]\d{1,9})?)(?P<f>)"
+        + _ZONE,
     ),
     "iso-basic": (
         Form,
@@ -261,6 +267,8 @@ def from_text(text: str) -> datetime | None:
         when = datetime.fromisoformat(text)
     except ValueError:
         return _from_odd_text(text.strip())
+    if when.year not in YEARS:
+        return None
     if when.tzinfo is UTC:
         return when
     return when.replace(tzinfo=UTC) if when.tzinfo is None else when.astimezone(UTC)
