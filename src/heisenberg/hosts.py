@@ -23,7 +23,7 @@ _HOST_WORD = re.compile(
     rf"(?P<host>[a-z0-9-]+(?:\.[a-z0-9-]+)*\.(?:{_DOMAINS}))(?![\w(.-])(?::\d+)?"
 )
 _HOST_AND_PORT = re.compile(
-    r"(?:host=?|at|to)[ '\"]*(?P<host>[\w.-]+)['\"]*,? port=? ?['\"]?(?P<port>\d{2,5})"
+    r"\b(?:host=?|at|to)[ '\"]*(?P<host>[\w.-]{1,253})['\"]*,? port=? ?['\"]?(?P<port>\d{2,5})"
 )
 _ADDRESS = re.compile(r"\b(?:\d{1,3}\.){3}\d{1,3}(?::\d{1,5})?\b|\blocalhost:\d{1,5}\b")
 _INSIDE = re.compile(

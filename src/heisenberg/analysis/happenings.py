@@ -18,7 +18,7 @@ from heisenberg.analysis.normalize import normalize
 from heisenberg.model.logs import Level
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
     from heisenberg.analysis.windows import Span
     from heisenberg.model.correlation import ClockOffset
@@ -270,7 +270,7 @@ class _Keeper:
         )
 
 
-def join(unusual: Sequence[Sighting]) -> list[Happening]:
+def join(unusual: Sequence[Sighting], common: Collection[str] = frozenset()) -> list[Happening]:
     """Join records that tell of one happening.
 
     Two records belong together when they carry the same id within a minute, when one service
@@ -279,6 +279,7 @@ def join(unusual: Sequence[Sighting]) -> list[Happening]:
 
     Args:
         unusual: By time.
+        common: Templates that are there when nothing fails too: they announce nothing.
 
     Returns:
         Happenings by time; each record is in exactly one.
@@ -304,9 +305,7 @@ def join(unusual: Sequence[Sighting]) -> list[Happening]:
                 parent[find(i)] = find(j)
             by_id[ident] = i
         j = by_service.get(record.source)
-        if j is not None and (
-            _same_moment(unusual[j], sighting) or _announces(unusual[j], sighting)
-        ):
+        if j is not None and _continues(unusual[j], sighting, common):
             parent[find(i)] = find(j)
         by_service[record.source] = i
         if record.path and record.status:
@@ -319,6 +318,12 @@ def join(unusual: Sequence[Sighting]) -> list[Happening]:
         groups[find(i)].append(sighting)
     happenings = [Happening(tuple(group)) for group in groups.values()]
     return sorted(happenings, key=lambda h: h.time)
+
+
+def _continues(before: Sighting, sighting: Sighting, common: Collection[str]) -> bool:
+    """Whether a service's record goes on telling of what its record before told of."""
+    announced = before.template not in common and _announces(before, sighting)
+    return announced or _same_moment(before, sighting)
 
 
 def _announces(words: Sighting, answer: Sighting) -> bool:

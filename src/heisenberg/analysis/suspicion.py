@@ -73,7 +73,8 @@ def suspects_of(scene: Scene) -> dict[int, list[Suspect]]:
     suspected = Sweep([(f.window.span, f) for f in scene.failing])
     provoking = Sweep([(p.span, p) for p in scene.passing])
     noises: dict[tuple[str, int], float] = {}
-    for happening in join(scene.seen.unusual):
+    common = {t for t in scene.seen.times if scene.seen.count(t, scene.clean)}
+    for happening in join(scene.seen.unusual, common):
         near = suspected.at(happening.began, happening.until)
         provokers = provoking.at(happening.began, happening.until)
         if not near or is_ordinary(happening):

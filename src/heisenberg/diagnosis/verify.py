@@ -7,6 +7,7 @@ on. It must occur exactly, once the format's own escapes and terminal colours ar
 from __future__ import annotations
 
 import html
+import json
 import mmap
 import re
 from typing import TYPE_CHECKING
@@ -35,6 +36,8 @@ _JSON_ESCAPE = re.compile(
     r'\\(?:u([0-9a-fA-F]{4})(?:\\u([dD][c-fC-F][0-9a-fA-F]{2}))?|(["\\/bfnrt]))'
 )
 _SIMPLE = {'"': '"', "\\": "\\", "/": "/", "b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t"}
+_PLAIN = re.compile(r"[^\"\\<>&'\x00-\x1f]+")
+"""What no format escapes, but for JSON that keeps to ASCII."""
 _WORD = re.compile(r"[A-Za-z0-9]{3,}")
 _FRAGMENT = re.compile(r"[A-Za-z0-9_.,:()$@ -]{3,}")
 
@@ -164,7 +167,9 @@ def _find(path: Path, place: Place, quote: str) -> int | None:
     """Byte offset of the line in a report in which the quote stands, from the test's place on."""
     fragment = max(_FRAGMENT.findall(quote), key=len, default="").strip()
     words = sorted(set(_WORD.findall(quote)), key=lambda w: (-len(w), w))
-    needles = [n for n in (fragment, *words[:3]) if n] or [quote]
+    plain = max(_PLAIN.findall(quote), key=len, default="").strip()
+    tried = (fragment, *words[:3], plain, json.dumps(plain)[1:-1], quote)
+    needles = list(dict.fromkeys(needle for needle in tried if needle))
     if not path.stat().st_size:
         return None
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:

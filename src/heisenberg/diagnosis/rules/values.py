@@ -75,6 +75,8 @@ def wrong_text(context: Context) -> Claim | None:
     f = context.fact
     if not f.has_received or _is_blank(f.received) or f.http_status:
         return None
+    if _FLAG.fullmatch(f.expected) or _FLAG.fullmatch(f.received):
+        return None
     words = _LETTERS.findall(f.expected), _LETTERS.findall(f.received)
     if (
         not all(words)
@@ -281,6 +283,7 @@ def _other_success(context: Context) -> Claim | None:
     )
 
 
+_FLAG = re.compile(r"[\"']?(?:true|false|null|none|nil|undefined|nan)[\"']?", re.IGNORECASE)
 _STATE = re.compile(r"[\"']?[a-z_]+[\"']?")
 _IS_STATUS = re.compile(r"[2-5]\d\d")
 
