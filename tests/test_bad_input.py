@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from heisenberg import pipeline
 from heisenberg.cli import app
+from heisenberg.sources import disk
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -76,7 +78,7 @@ def analyze(capsysbinary: pytest.CaptureFixture[bytes]) -> Any:
     """Run `heisenberg analyze --format json`."""
 
     def run(*arguments: str | Path) -> Said:
-        code = app.run(["analyze", "--format", "json", *map(os.fspath, arguments)])
+        code = app.run(["analyze", "--format", "json", *(os.fspath(a) for a in arguments)])
         written = capsysbinary.readouterr()
         return Said(code, written.out.decode(), written.err.decode())
 
@@ -120,3 +122,47 @@ def test_logs_beyond_the_calendar_have_no_times(
     said = analyze(tmp_path)
 
     assert (0, 1) == (said.code, said.document["run"]["failed"])
+
+
+@pytest.mark.parametrize("is_given", [False, True])
+def test_a_log_that_vanishes_is_a_problem(is_given: bool, tmp_path: Path) -> None:
+    """A log deleted before it is opened is named, and the rest is analysed."""
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "r.json").write_text(report())
+    log = tmp_path / ("logs" if is_given else "run") / "shop.log"
+    log.parent.mkdir(exist_ok=True)
+    log.write_text("\n".join(LOG))
+
+    def vanish(_: str) -> None:
+        log.unlink(missing_ok=True)
+
+    found = pipeline.analyze([tmp_path / "run"], [log.parent] if is_given else (), progress=vanish)
+
+    assert ["shop.log"] == [p.source for p in found.problems]
+    assert 1 == found.counts.failed
+
+
+@pytest.mark.parametrize("is_given", [False, True])
+def test_a_log_that_vanished_while_listed_is_a_problem(
+    is_given: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A log deleted between being found and being looked at is named, and the rest is analysed."""
+    (tmp_path / "r.json").write_text(report())
+    (tmp_path / "logs").mkdir()
+    log = tmp_path / "logs" / "shop.log"
+    log.write_text("\n".join(LOG))
+    discover = disk.discover
+
+    def discover_and_delete(paths: Any) -> Any:
+        found = discover(paths)
+        if tmp_path / "r.json" not in paths or not is_given:
+            log.unlink(missing_ok=True)
+        return found
+
+    monkeypatch.setattr(disk, "discover", discover_and_delete)
+    paths = [tmp_path / "r.json"] if is_given else [tmp_path]
+    found = pipeline.analyze(paths, [log.parent] if is_given else ())
+
+    assert 1 == len(found.problems)
+    assert found.problems[0].source.endswith("shop.log")
+    assert 1 == found.counts.failed

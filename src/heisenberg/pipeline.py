@@ -12,7 +12,7 @@ from heisenberg.analysis.fingerprint import digest, fingerprint
 from heisenberg.diagnosis.context import Context
 from heisenberg.diagnosis.engine import diagnose
 from heisenberg.diagnosis.verify import Verifier
-from heisenberg.errors import NoReportError, ReadError
+from heisenberg.errors import NoReportError, ReadError, SourceError
 from heisenberg.model.correlation import Cluster
 from heisenberg.model.report import Counts, Incident, Problem, Report
 from heisenberg.model.run import Outcome
@@ -115,7 +115,7 @@ def sort_out(
                 runs.append(registry.read(artefact))
             elif log_readers.sniff(artefact) is not None:
                 logs.append(artefact)
-        except ReadError as error:
+        except (ReadError, SourceError) as error:
             problems.append(Problem(artefact.source, str(error)))
         except OSError as error:
             problems.append(Problem(artefact.source, f"cannot be read: {error.strerror or error}"))
@@ -134,8 +134,8 @@ def _only_logs(artefacts: Iterable[Artefact]) -> Sorted:
                 problems.append(
                     Problem(artefact.source, "is no log: no lines of text that a log would have")
                 )
-        except OSError as error:
-            problems.append(Problem(artefact.source, f"cannot be read: {error.strerror or error}"))
+        except SourceError as error:
+            problems.append(Problem(artefact.source, str(error)))
     return Sorted((), tuple(logs), tuple(problems))
 
 
@@ -164,7 +164,7 @@ def _open(artefacts: Iterable[Artefact], opened: list[Log], problems: list[Probl
     for artefact in artefacts:
         try:
             opened.append(log_readers.open_log(artefact))
-        except (ReadError, OSError) as error:
+        except (ReadError, SourceError, OSError) as error:
             problems.append(Problem(artefact.source, str(error)))
 
 
