@@ -122,7 +122,7 @@ def find_faults(call: Call, outcome: Outcome) -> list[str]:
     if outcome.code == 0 and outcome.err:
         faults.append("words on stderr")
     everything = outcome.out.decode("utf-8", "replace") + outcome.err
-    faults += [f"hides {c!r}" for c in HOSTILE if c in everything]
+    faults += [f"passes on {c!r}" for c in HOSTILE if c in everything]
     faults += [f"does not say {word!r}" for word in call.says if word not in everything]
     document = document_of(outcome)
     if call.check is not None and outcome.code in {0, 1}:
@@ -130,7 +130,7 @@ def find_faults(call: Call, outcome: Outcome) -> list[str]:
     return [fault.replace("|", "\\|") for fault in faults]
 
 
-HOSTILE = ("\x1b", "\u202e", "\u2066", "\x07", "\x9b", "<script", "<img")
+HOSTILE = ("\x1b", "\u202e", "\u2066", "\x07", "\x9b")
 """What no output may pass on raw."""
 
 

@@ -6,16 +6,20 @@ import json
 import os
 import signal
 import socket
-import subprocess  # noqa: TC003 (dataclass fields name it)
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+if TYPE_CHECKING:
+    import subprocess
+    from collections.abc import Callable, Iterable, Iterator
+    from pathlib import Path
 
 START = datetime(2026, 3, 4, 12, tzinfo=UTC)
+Document = dict[str, Any]
+Container = dict[Any, Any] | list[Any]
 GB = 1 << 30
 MB = 1 << 20
 
@@ -53,7 +57,7 @@ def attack(name: str) -> Callable[[Callable[[Path], Call]], Callable[[Path], Cal
 
 
 def result(
-    title: str = "pays", *, message: str = "Error: boom", seconds: float = 0.0, **changes: Any
+    title: str = "pays", *, message: str = "Error: boom", seconds: float = 0.0, **changes: object
 ) -> dict[str, Any]:
     """A failed spec of a Playwright report."""
     return {
@@ -118,10 +122,8 @@ LOG = [
 def cites(*quotes: str) -> Callable[[Any], list[str]]:
     """A check that the evidence holds each of these words."""
 
-    def check(document: Any) -> list[str]:
-        evidence = [
-            e["quote"] for i in document["incidents"] for e in i["diagnosis"]["evidence"]
-        ]
+    def check(document: Document) -> list[str]:
+        evidence = [e["quote"] for i in document["incidents"] for e in i["diagnosis"]["evidence"]]
         return [f"does not cite {q}" for q in quotes if not any(q in e for e in evidence)]
 
     return check
@@ -130,7 +132,7 @@ def cites(*quotes: str) -> Callable[[Any], list[str]]:
 def has(failed: int, problems: int | None = None) -> Callable[[Any], list[str]]:
     """A check of the number of failed tests, and of problems."""
 
-    def check(document: Any) -> list[str]:
+    def check(document: Document) -> list[str]:
         faults = []
         if document["run"]["failed"] != failed:
             faults.append(f"{document['run']['failed']} failed, not {failed}")
@@ -401,7 +403,9 @@ def _nested_suites(folder: Path) -> Call:
 @attack("minified JSON of 100 MB on one line")
 def _long_line_report(folder: Path) -> Call:
     head, tail = json.dumps(report()).split('"specs": [')
-    spec = json.dumps(result()).replace('"failed"', '"passed"').replace('"unexpected"', '"expected"')
+    spec = (
+        json.dumps(result()).replace('"failed"', '"passed"').replace('"unexpected"', '"expected"')
+    )
     spec = spec.replace('{"message": "Error: boom"}', "")
     with (folder / "r.json").open("w") as file:
         file.write(head + '"specs": [')
@@ -425,7 +429,22 @@ def _long_message(folder: Path) -> Call:
     return Call([folder / "r.json", *JSON], limit_s=20, limit_mb=700)
 
 
-WRONG: tuple[Any, ...] = (None, True, 7, -1, 1.5, 1e308, 10**30, "", "x", [], {}, [[]], [{}], [None])
+WRONG: tuple[Any, ...] = (
+    None,
+    True,
+    7,
+    -1,
+    1.5,
+    1e308,
+    10**30,
+    "",
+    "x",
+    [],
+    {},
+    [[]],
+    [{}],
+    [None],
+)
 
 
 @attack("wrong types in every place")
@@ -442,7 +461,7 @@ def _wrong_types(folder: Path) -> Call:
     return Call([folder / "in", *JSON], limit_s=20)
 
 
-def _paths(value: Any, above: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+def _paths(value: Container, above: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
     items = value.items() if isinstance(value, dict) else enumerate(value)
     for key, inner in list(items):
         yield (*above, key)
@@ -450,13 +469,13 @@ def _paths(value: Any, above: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]
             yield from _paths(inner, (*above, key))
 
 
-def _put(value: Any, path: tuple[Any, ...], new: Any) -> None:
+def _put(value: Container, path: tuple[Any, ...], new: object) -> None:
     for key in path[:-1]:
         value = value[key]
     value[path[-1]] = new
 
 
-for title, changes in {
+ODD_CHANGES: dict[str, dict[str, Any]] = {
     "NaN and Infinity": {"duration": float("nan"), "retry": float("inf")},
     "huge numbers": {"duration": 1e300, "retry": 10**25, "workerIndex": -(10**25)},
     "duration of 10^15 ms": {"duration": 10**15},
@@ -466,7 +485,8 @@ for title, changes in {
     "start in year 9999": {"startTime": "9999-12-31T23:59:59.999Z"},
     "start in the future": {"startTime": "2150-01-01T00:00:00.000Z"},
     "start that is no time": {"startTime": "2026-13-45T99:99:99Z"},
-}.items():
+}
+for title, changes in ODD_CHANGES.items():
 
     def _odd(folder: Path, changes: dict[str, Any] = changes) -> Call:
         write(folder / "in" / "r.json", report(result(**changes)))
@@ -505,7 +525,9 @@ def _odd_junit(folder: Path) -> Call:
     )
     stamps = ("9999-12-31T23:59:59", "0001-01-01T00:00:00+14:00", "x", "-1", "99999999999999999")
     for number, when in enumerate(stamps):
-        text = f'<testsuite name="s{number}" timestamp="{when}" time="1e99" tests="-4" failures="x">'
+        text = (
+            f'<testsuite name="s{number}" timestamp="{when}" time="1e99" tests="-4" failures="x">'
+        )
         write(folder / "in" / f"{number}.xml", f"{text}{cases}</testsuite>")
     write(folder / "in" / "shop.log", "\n".join(LOG))
     return Call([folder / "in", *JSON], check=has(40))
@@ -530,14 +552,14 @@ for form in ("text", "json", "markdown", "sarif"):
         line = f"{stamp(0.5)} ERROR shop: KeyError: ".encode() + log + b"\n"
         write(folder / "in" / "lo\x1b[31mg <script>\u202e|`.log", line * 3)
         write(folder / "in" / "br\x1b[31mo\nken <img src=x>\u202e.json", FULL[:-9])
-        arguments = [folder / "in", "--format", form]
+        arguments: list[str | Path] = [folder / "in", "--format", form]
         return Call(arguments, check=_safe_markdown if form == "markdown" else None)
 
     ATTACKS[f"hostile names, {form}"] = _names
 
 
-def _safe_markdown(text: Any) -> list[str]:
-    return ["link survives"] if "](javascript:" in text else []
+def _safe_markdown(text: str) -> list[str]:
+    return [f"passes on {word!r}" for word in ("](javascript:", "<script", "<img") if word in text]
 
 
 @attack("titles of 1 MB")
@@ -694,7 +716,7 @@ def _sorted_log(folder: Path) -> Call:
     return with_log(folder, 5, 150, "creme")
 
 
-def _find_time(file: Any, wanted: str) -> int:
+def _find_time(file: BinaryIO, wanted: str) -> int:
     low, high = 0, file.seek(0, 2)
     while high - low > 200:
         file.seek((low + high) // 2)
@@ -850,7 +872,8 @@ def _proc(folder: Path) -> Call:
 def _twice(folder: Path) -> Call:
     path = good(folder)
     (folder / "link.json").symlink_to(path)
-    return Call([path, path, folder / "link.json", "--logs", path, "--logs", path, *JSON], codes=(0, 2))
+    arguments: list[str | Path] = [path, path, folder / "link.json", "--logs", path, "--logs", path]
+    return Call([*arguments, *JSON], codes=(0, 2))
 
 
 @attack("a report given as --logs")
@@ -898,7 +921,7 @@ def changing(name: str, size: int, delay_s: float) -> Callable[[Path], Call]:
         write(folder / "r.json", json.dumps(report(*specs), indent=1))
         line = lambda n: f"{stamp(n * 0.01)} ERROR shop: {_words(n % 99)}\n"  # noqa: E731
         large_log(folder / "shop.log", 10 * MB, line)
-        arguments = [folder / "r.json", "--logs", folder / "shop.log", *JSON]
+        arguments: list[str | Path] = [folder / "r.json", "--logs", folder / "shop.log", *JSON]
         disturb = cut(name, size, delay_s)
         return Call(arguments, codes=(0, 2), disturb=disturb, limit_s=60, limit_mb=500)
 
@@ -1013,7 +1036,7 @@ def _no_wide_lines(environment: dict[str, str]) -> Callable[[Any], list[str]]:
     columns = environment.get("COLUMNS", "100")
     width = max(40, int(columns)) if columns.isdigit() else 100
 
-    def check(text: Any) -> list[str]:
+    def check(text: str) -> list[str]:
         longest = max(len(line) for line in text.splitlines())
         return [f"a line of {longest} columns"] if longest > width else []
 
