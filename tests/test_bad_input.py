@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -166,3 +167,67 @@ def test_a_log_that_vanished_while_listed_is_a_problem(
     assert 1 == len(found.problems)
     assert found.problems[0].source.endswith("shop.log")
     assert 1 == found.counts.failed
+
+
+@pytest.mark.parametrize(
+    ("encoding", "message"),
+    [
+        ("utf-16", "Error: no café — ‹naïve›"),
+        ("windows-1251", "Error: нет кафе — ‹да›"),
+        ("windows-1251", "нет такого кафе"),
+        ("shift_jis", "Error: 喫茶店 「能」"),
+        ("iso-8859-1", "«naïve» café"),
+    ],
+)
+def test_evidence_is_found_in_any_encoding(
+    encoding: str, message: str, tmp_path: Path, analyze: Any
+) -> None:
+    """What a JUnit report says is quoted whatever encoding it is declared to be in."""
+    (tmp_path / "r.xml").write_bytes(junit(message, encoding))
+
+    said = analyze(tmp_path)
+
+    assert message in said.quotes
+    assert {3} == {
+        e["line"] for i in said.document["incidents"] for e in i["diagnosis"]["evidence"]
+    }
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16-le", "utf-16-be", "utf-32"])
+def test_evidence_is_found_in_json_in_any_encoding(
+    encoding: str, tmp_path: Path, analyze: Any
+) -> None:
+    """What a JSON report says is quoted, with a byte order mark or without one."""
+    (tmp_path / "r.json").write_bytes(report(failed("Error: no café 🍰")).encode(encoding))
+
+    said = analyze(tmp_path)
+
+    assert "Error: no café 🍰" in said.quotes
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "cp1252"])
+def test_evidence_is_found_in_logs_in_any_encoding(
+    encoding: str, tmp_path: Path, analyze: Any
+) -> None:
+    """What a log says is quoted, with a byte order mark or without one."""
+    (tmp_path / "r.json").write_text(report())
+    (tmp_path / "shop.log").write_bytes("\r\n".join(LOG).encode(encoding))
+
+    said = analyze(tmp_path)
+
+    assert "KeyError: 'crème brûlée'" in said.quotes
+
+
+def test_many_failures_on_one_long_line_take_linear_time(tmp_path: Path, analyze: Any) -> None:
+    """A quote costs what stands around it, not the line that it stands on."""
+    padding = [{"type": "note", "description": "é \\u001b " * 400}]
+    specs = [failed(f"Error: {n:x}{'abcdef'[n % 6]} broke", f"t{n}") for n in range(400)]
+    for spec in specs:
+        spec["tests"][0]["annotations"] = padding
+    (tmp_path / "r.json").write_text(report(*specs))
+    started = time.process_time()
+
+    said = analyze(tmp_path)
+
+    assert 400 == said.document["run"]["failed"]
+    assert time.process_time() - started < 5

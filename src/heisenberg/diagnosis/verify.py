@@ -6,10 +6,12 @@ on. It must occur exactly, once the format's own escapes and terminal colours ar
 
 from __future__ import annotations
 
+import codecs
 import html
 import json
 import mmap
 import re
+from array import array
 from typing import TYPE_CHECKING
 
 from heisenberg.model.diagnosis import Evidence
@@ -25,10 +27,12 @@ if TYPE_CHECKING:
 
 MAX_RECORD_BYTES = 1 << 20
 """Of a log record; a longer one is quoted from its beginning."""
-MAX_LINE_BYTES = 8 << 20
-"""Of a report's line that is decoded around a hit; minified reports are one line."""
-MAX_WIDE_BYTES = 64 << 20
-"""Of a report in UTF-16 that is searched."""
+REACH_BYTES = 8 << 10
+"""What is decoded around a hit at least: minified reports are one line, however long."""
+MAX_ESCAPED_BYTES = 16
+"""That a character of a quote may take in a file, escapes and colours beside it included."""
+MAX_ALIEN_BYTES = 64 << 20
+"""Of a report in another encoding than UTF-8 that is searched."""
 MAX_HITS = 2000
 """Places of a fragment that are tried before a quote is given up."""
 
@@ -38,6 +42,13 @@ _JSON_ESCAPE = re.compile(
 _SIMPLE = {'"': '"', "\\": "\\", "/": "/", "b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t"}
 _PLAIN = re.compile(r"[^\"\\<>&'\x00-\x1f]+")
 """What no format escapes, but for JSON that keeps to ASCII."""
+_DECLARED = re.compile(rb"""\s*<\?xml[^>]*?\sencoding\s*=\s*["']([A-Za-z][\w.:-]*)["']""")
+_MARKS = (
+    (codecs.BOM_UTF32_LE, "utf-32-le"),
+    (codecs.BOM_UTF32_BE, "utf-32-be"),
+    (codecs.BOM_UTF16_LE, "utf-16-le"),
+    (codecs.BOM_UTF16_BE, "utf-16-be"),
+)
 _WORD = re.compile(r"[A-Za-z0-9]{3,}")
 _FRAGMENT = re.compile(r"[A-Za-z0-9_.,:()$@ -]{3,}")
 
@@ -59,6 +70,8 @@ class Verifier:
         self._artefacts = artefacts
         self._count_lines = count_lines
         self._lines: dict[tuple[str, int], int] = {}
+        self._alien: dict[Path, tuple[str, bytes]] = {}
+        self._newlines: dict[Path, array[int]] = {}
 
     def __call__(self, citations: Sequence[Citation]) -> list[Evidence]:
         """Turn the citations that hold into evidence, in the same order."""
@@ -69,7 +82,9 @@ class Verifier:
             if offset is None:
                 continue
             source = self._source(citation)
-            line = self._lines[source, offset]
+            line = self._lines.get((source, offset))
+            if line is None:
+                continue
             timestamp = citation.record.timestamp if citation.record else None
             evidence.setdefault(
                 (source, line, citation.quote), Evidence(source, line, citation.quote, timestamp)
@@ -89,9 +104,38 @@ class Verifier:
             if citation.record is not None:
                 holds = _holds(artefact.path, citation.record, citation.quote)
                 return citation.record.offset if holds else None
-            return _find(artefact.path, citation.place, citation.quote) if citation.place else None
+            if citation.place is None:
+                return None
+            return self._find(artefact.path, citation.place, citation.quote)
         except OSError:
             return None
+
+    def _find(self, path: Path, place: Place, quote: str) -> int | None:
+        """Byte offset in a report, on the line in which the quote stands, from the test's place on."""
+        if not path.stat().st_size:
+            return None
+        if path not in self._alien:
+            self._alien[path] = _from_alien(path)
+        encoding, text = self._alien[path]
+        if encoding:
+            offset = _search_all(text, quote, self._start(path, text, place))
+            if offset is None:
+                return None
+            return len(text[:offset].decode("utf-8", "ignore").encode(encoding, "replace"))
+        with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+            return _search_all(data, quote, self._start(path, data, place))
+
+    def _start(self, path: Path, data: mmap.mmap | bytes, place: Place) -> int:
+        """Where the test begins, as far as the place tells."""
+        if place.line is not None:
+            if path not in self._newlines:
+                ends = (m.end() for m in re.finditer(rb"\n", data))
+                self._newlines[path] = array("Q", (0, *ends))
+            starts = self._newlines[path]
+            return starts[place.line - 1] if 0 < place.line <= len(starts) else 0
+        if place.near:
+            return max(0, data.find(place.near.encode("utf-8", "surrogatepass")))
+        return 0
 
     def _number(self, places: set[tuple[str, int]]) -> None:
         """Count lines once a file for all that is cited in it."""
@@ -100,7 +144,10 @@ class Verifier:
             if (source, offset) not in self._lines:
                 wanted.setdefault(source, []).append(offset)
         for source, offsets in wanted.items():
-            numbers = self._count_lines(self._artefacts[source].path, sorted(offsets))
+            try:
+                numbers = self._count_lines(self._artefacts[source].path, sorted(offsets))
+            except OSError:
+                continue  # it has vanished since, and its quotes with it
             self._lines.update({(source, offset): line for offset, line in numbers.items()})
 
 
@@ -135,20 +182,43 @@ def _unescaped(match: re.Match[str]) -> str:
 def _holds(path: Path, record: LogRecord, quote: str) -> bool:
     """Whether the quote stands in the record, read anew from the file."""
     with path.open("rb") as file:
-        wide = _wide_encoding(file.read(2))
+        wide = _wide_encoding(file.read(REACH_BYTES))
         file.seek(record.offset)
         data = file.read(MAX_RECORD_BYTES)
     lines = record.text.count("\n") + 1
     if wide:
-        texts = data.decode(wide, "replace").splitlines()[:lines]
+        texts = data.decode(wide, "replace").split("\n", lines)[:lines]
     else:
         texts = [text for raw in data.split(b"\n", lines)[:lines] for text in _decoded(raw)]
     return any(quote in reading for text in texts for reading in readings(text))
 
 
 def _wide_encoding(head: bytes) -> str:
-    """The encoding of two bytes a character that a byte order mark names; empty for others."""
-    return {b"\xff\xfe": "utf-16-le", b"\xfe\xff": "utf-16-be"}.get(head, "")
+    """The encoding of two or four bytes a character that the first bytes show; empty for others."""
+    for mark, name in _MARKS:
+        if head.startswith(mark):
+            return name
+    pairs = len(head) // 2
+    odd, even = head[1::2].count(0), head[::2].count(0)
+    if pairs and max(odd, even) > pairs * 0.7 and min(odd, even) < pairs * 0.1:
+        return "utf-16-le" if odd > even else "utf-16-be"
+    return ""
+
+
+def _from_alien(path: Path) -> tuple[str, bytes]:
+    """Encoding of a report that is not in UTF-8, and its text in UTF-8; empty when it is."""
+    with path.open("rb") as file:
+        head = file.read(REACH_BYTES)
+        encoding = _wide_encoding(head)
+        if not encoding and (declared := _DECLARED.match(head)):
+            encoding = declared[1].decode("ascii")
+        try:
+            if not encoding or codecs.lookup(encoding).name in {"utf-8", "ascii"}:
+                return "", b""
+            text = (head + file.read(MAX_ALIEN_BYTES)).decode(encoding, "replace")
+        except (LookupError, UnicodeError):
+            return "", b""
+    return encoding, text.encode("utf-8", "surrogatepass")
 
 
 def _decoded(raw: bytes) -> tuple[str, ...]:
@@ -163,64 +233,33 @@ def _decoded(raw: bytes) -> tuple[str, ...]:
         )
 
 
-def _find(path: Path, place: Place, quote: str) -> int | None:
-    """Byte offset of the line in a report in which the quote stands, from the test's place on."""
+def _search_all(data: mmap.mmap | bytes, quote: str, start: int) -> int | None:
+    """Byte offset in the line in which the quote stands, from a byte on, else from the beginning."""
     fragment = max(_FRAGMENT.findall(quote), key=len, default="").strip()
     words = sorted(set(_WORD.findall(quote)), key=lambda w: (-len(w), w))
     plain = max(_PLAIN.findall(quote), key=len, default="").strip()
     tried = (fragment, *words[:3], plain, json.dumps(plain)[1:-1], quote)
-    needles = list(dict.fromkeys(needle for needle in tried if needle))
-    if not path.stat().st_size:
-        return None
-    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-        wide = _wide_encoding(data[:2])
-        if wide:
-            return _find_wide(data[:MAX_WIDE_BYTES].decode(wide, "replace"), wide, quote)
-        start = _start(data, place)
-        for needle in needles:
-            for begin in dict.fromkeys((start, 0)):
-                offset = _search(data, needle.encode("utf-8", "surrogatepass"), quote, begin)
-                if offset is not None:
-                    return offset
+    for needle in dict.fromkeys(needle for needle in tried if needle):
+        for begin in dict.fromkeys((start, 0)):
+            offset = _search(data, needle.encode("utf-8", "surrogatepass"), quote, begin)
+            if offset is not None:
+                return offset
     return None
 
 
-def _find_wide(text: str, encoding: str, quote: str) -> int | None:
-    """The same in a text of two bytes a character, which is small enough to be read line by line."""
-    offset = 0
-    for line in text.splitlines(keepends=True):
-        if any(quote in reading for reading in readings(line)):
-            return offset
-        offset += len(line.encode(encoding, "surrogatepass"))
-    return None
-
-
-def _start(data: mmap.mmap, place: Place) -> int:
-    """Where the test begins, as far as the place tells."""
-    if place.line is not None:
-        offset = 0
-        for _ in range(place.line - 1):
-            newline = data.find(b"\n", offset)
-            if newline < 0:
-                return 0
-            offset = newline + 1
-        return offset
-    if place.near:
-        return max(0, data.find(place.near.encode("utf-8", "surrogatepass")))
-    return 0
-
-
-def _search(data: mmap.mmap, needle: bytes, quote: str, begin: int) -> int | None:
+def _search(data: mmap.mmap | bytes, needle: bytes, quote: str, begin: int) -> int | None:
+    reach = len(quote) * MAX_ESCAPED_BYTES + REACH_BYTES
     offset = begin
     for _ in range(MAX_HITS):
         hit = data.find(needle, offset)
         if hit < 0:
             return None
-        start = data.rfind(b"\n", max(0, hit - MAX_LINE_BYTES), hit) + 1
-        end = data.find(b"\n", hit, hit + MAX_LINE_BYTES)
-        stop = end if end >= 0 else min(len(data), hit + MAX_LINE_BYTES)
-        raw = data[max(start, hit - MAX_LINE_BYTES) : stop]
+        first = max(0, hit - reach)
+        start = max(first, data.rfind(b"\n", first, hit) + 1)
+        end = data.find(b"\n", hit, hit + reach)
+        raw = data[start : end if end >= 0 else hit + reach]
         if any(quote in reading for text in _decoded(raw) for reading in readings(text)):
-            return start
-        offset = stop + 1
+            return hit
+        # What stands around a hit this near has been decoded with this one.
+        offset = end + 1 if end >= 0 else hit + REACH_BYTES // 2
     return None
