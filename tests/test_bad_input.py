@@ -11,6 +11,7 @@ import pytest
 
 from heisenberg import pipeline
 from heisenberg.cli import app
+from heisenberg.diagnosis import verify
 from heisenberg.sources import disk
 
 if TYPE_CHECKING:
@@ -231,3 +232,17 @@ def test_many_failures_on_one_long_line_take_linear_time(tmp_path: Path, analyze
 
     assert 400 == said.document["run"]["failed"]
     assert time.process_time() - started < 5
+
+
+def test_a_report_cut_off_while_quotes_are_looked_for_ends_the_search(tmp_path: Path) -> None:
+    """What is no longer there is not found; the process lives on."""
+    path = tmp_path / "r.json"
+    path.write_bytes(b"x" * 100_000 + b" boom\n")
+    with path.open("rb") as file:
+        stored = verify._Stored(file.fileno())
+        found = stored.find(b"boom", 0)
+        os.truncate(path, 10)
+
+        assert 100_001 == found
+        assert -1 == stored.find(b"boom", 0)
+        assert b"" == stored[found : found + 4]

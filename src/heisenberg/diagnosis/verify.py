@@ -9,16 +9,16 @@ from __future__ import annotations
 import codecs
 import html
 import json
-import mmap
+import os
 import re
 from array import array
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from heisenberg.model.diagnosis import Evidence
 from heisenberg.text import strip_escapes
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from heisenberg.diagnosis.claim import Citation
@@ -29,6 +29,8 @@ MAX_RECORD_BYTES = 1 << 20
 """Of a log record; a longer one is quoted from its beginning."""
 REACH_BYTES = 8 << 10
 """What is decoded around a hit at least: minified reports are one line, however long."""
+FIRST_CHUNK_BYTES, CHUNK_BYTES = 1 << 16, 1 << 20
+"""Read at once when a file is searched: what is looked for is mostly near."""
 MAX_ESCAPED_BYTES = 16
 """That a character of a quote may take in a file, escapes and colours beside it included."""
 MAX_ALIEN_BYTES = 64 << 20
@@ -122,19 +124,19 @@ class Verifier:
             if offset is None:
                 return None
             return len(text[:offset].decode("utf-8", "ignore").encode(encoding, "replace"))
-        with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        with path.open("rb") as file:
+            data = _Stored(file.fileno())
             return _search_all(data, quote, self._start(path, data, place))
 
-    def _start(self, path: Path, data: mmap.mmap | bytes, place: Place) -> int:
+    def _start(self, path: Path, data: _Bytes, place: Place) -> int:
         """Where the test begins, as far as the place tells."""
         if place.line is not None:
             if path not in self._newlines:
-                ends = (m.end() for m in re.finditer(rb"\n", data))
-                self._newlines[path] = array("Q", (0, *ends))
+                self._newlines[path] = array("Q", _line_starts(data))
             starts = self._newlines[path]
             return starts[place.line - 1] if 0 < place.line <= len(starts) else 0
         if place.near:
-            return max(0, data.find(place.near.encode("utf-8", "surrogatepass")))
+            return max(0, data.find(place.near.encode("utf-8", "surrogatepass"), 0))
         return 0
 
     def _number(self, places: set[tuple[str, int]]) -> None:
@@ -205,6 +207,46 @@ def _wide_encoding(head: bytes) -> str:
     return ""
 
 
+class _Bytes(Protocol):
+    """Bytes that can be searched and cut out."""
+
+    def find(self, needle: bytes, start: int, /) -> int:
+        """Place of the first occurrence from a byte on; -1 without one."""
+
+    def __getitem__(self, part: slice, /) -> bytes: ...
+
+
+class _Stored:
+    """A file's bytes. Copied and never mapped: a mapped file that is truncated would kill us."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+
+    def find(self, needle: bytes, start: int) -> int:
+        """Place of the first occurrence from a byte on; -1 without one."""
+        overlap = len(needle) - 1
+        size = FIRST_CHUNK_BYTES
+        while data := os.pread(self._descriptor, size + overlap, start):
+            found = data.find(needle)
+            if found >= 0:
+                return start + found
+            start += max(1, len(data) - overlap)
+            size = CHUNK_BYTES
+        return -1
+
+    def __getitem__(self, part: slice) -> bytes:
+        return os.pread(self._descriptor, max(0, part.stop - part.start), part.start)
+
+
+def _line_starts(data: _Bytes) -> Iterator[int]:
+    """Offset of each line's first byte."""
+    yield 0
+    at = 0
+    while chunk := data[at : at + CHUNK_BYTES]:
+        yield from (at + match.end() for match in re.finditer(rb"\n", chunk))
+        at += len(chunk)
+
+
 def _from_alien(path: Path) -> tuple[str, bytes]:
     """Encoding of a report that is not in UTF-8, and its text in UTF-8; empty when it is."""
     with path.open("rb") as file:
@@ -233,7 +275,7 @@ def _decoded(raw: bytes) -> tuple[str, ...]:
         )
 
 
-def _search_all(data: mmap.mmap | bytes, quote: str, start: int) -> int | None:
+def _search_all(data: _Bytes, quote: str, start: int) -> int | None:
     """Byte offset in the line in which the quote stands, from a byte on, else from the beginning."""
     fragment = max(_FRAGMENT.findall(quote), key=len, default="").strip()
     words = sorted(set(_WORD.findall(quote)), key=lambda w: (-len(w), w))
@@ -247,7 +289,7 @@ def _search_all(data: mmap.mmap | bytes, quote: str, start: int) -> int | None:
     return None
 
 
-def _search(data: mmap.mmap | bytes, needle: bytes, quote: str, begin: int) -> int | None:
+def _search(data: _Bytes, needle: bytes, quote: str, begin: int) -> int | None:
     reach = len(quote) * MAX_ESCAPED_BYTES + REACH_BYTES
     offset = begin
     for _ in range(MAX_HITS):
@@ -255,11 +297,11 @@ def _search(data: mmap.mmap | bytes, needle: bytes, quote: str, begin: int) -> i
         if hit < 0:
             return None
         first = max(0, hit - reach)
-        start = max(first, data.rfind(b"\n", first, hit) + 1)
-        end = data.find(b"\n", hit, hit + reach)
-        raw = data[start : end if end >= 0 else hit + reach]
+        near = data[first : hit + reach]
+        end = near.find(b"\n", hit - first)
+        raw = near[near.rfind(b"\n", 0, hit - first) + 1 : end if end >= 0 else None]
         if any(quote in reading for text in _decoded(raw) for reading in readings(text)):
             return hit
         # What stands around a hit this near has been decoded with this one.
-        offset = end + 1 if end >= 0 else hit + REACH_BYTES // 2
+        offset = first + end + 1 if end >= 0 else hit + REACH_BYTES // 2
     return None
