@@ -14,6 +14,7 @@ from heisenberg.readers.junit_suite import SuiteReader
 from heisenberg.readers.xml_stream import NeedsRepairError, elements
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from datetime import datetime
 
     from heisenberg.model.run import Artefact
@@ -57,6 +58,10 @@ class _Reader:
         self.tests: list[Test] = []
         self.ranges: list[tuple[Suite, int]] = []
         self.known: dict[tuple[tuple[str, ...], str, str], dict[tuple[str, ...], int]] = {}
+        self.group: dict[tuple[str, ...], int] = {}
+        """That of the case before, with the suite and the file that it is for."""
+        self.suite: Suite | None = None
+        self.file = ""
 
     def run(self, *, repair: bool) -> Run:
         suites = SuiteReader(self.artefact)
@@ -66,20 +71,20 @@ class _Reader:
         for element in elements(
             self.artefact, ("testcase", "testsuite", "testsuites"), repair=repair
         ):
+            above = element.getparent()
             if not element.tag.endswith("testcase"):
                 suites.end(element)
                 ended += 1
-                outer = element.getparent()
-                if outer is not None and ended % _CLEAR_EVERY == 0:
-                    del outer[:-1]
+                if above is not None and ended % _CLEAR_EVERY == 0:
+                    del above[:-1]
                 continue
-            above = element.getparent()
             if above is not parent or count == 0:
-                parent, suite = above, suites.enter(above)
+                parent, suite = above, suites.enter(above, element.get("classname"))
                 self.ranges.append((suite, len(self.tests)))
             self.add(cases.read(element, suite), suite)
             count += 1
-            element.clear()
+            if len(element):
+                element.clear()
             if above is not None and count % _CLEAR_EVERY == 0:
                 del above[:-1]
         self.set_starts(suites)
@@ -88,9 +93,10 @@ class _Reader:
     def add(self, case: Case, suite: Suite) -> None:
         """Add a case as a test, or as a retry of one that failed."""
         file, titles, attempts, location, tags = case
-        group = self.known.get((suite.path, file, suite.project))
-        if group is None:
-            group = self.known[suite.path, file, suite.project] = {}
+        if suite is not self.suite or file != self.file:
+            self.suite, self.file = suite, file
+            self.group = self.known.setdefault((suite.path, file, suite.project), {})
+        group = self.group
         position = group.get(titles)
         repeat = 0
         if position is not None:
@@ -106,8 +112,9 @@ class _Reader:
             Test(
                 TestId(file, titles, suite.project, repeat),
                 attempts,
-                location=location,
-                tags=tags,
+                Status.PASSED,
+                location,
+                tags,
             )
         )
 
@@ -131,8 +138,8 @@ class _Reader:
         """Prefix the innermost suite's name; where that does not tell either, count."""
         used: set[TestId] = set()
         tests = []
-        for start, suite in self.starts():
-            for test in start:
+        for (suite, begin), end in self.spans():
+            for test in self.tests[begin:end]:
                 test_id = test.id
                 if replace(test_id, repeat=0) in shared and not suite.is_playwright and suite.path:
                     test_id = replace(test_id, titles=(suite.path[-1], *test_id.titles))
@@ -142,23 +149,21 @@ class _Reader:
                 tests.append(test if test_id is test.id else replace(test, id=test_id))
         return tests
 
-    def starts(self) -> list[tuple[list[Test], Suite]]:
-        """The tests by the suite they stand in."""
-        ends = [begin for _, begin in self.ranges[1:]] + [len(self.tests)]
-        return [
-            (self.tests[begin:end], suite)
-            for (suite, begin), end in zip(self.ranges, ends, strict=False)
-        ]
+    def spans(self) -> Iterator[tuple[tuple[Suite, int], int]]:
+        """The suites in order, each with the number of its first test and of the next suite's."""
+        ends = [begin for _, begin in self.ranges[1:]]
+        return zip(self.ranges, (*ends, len(self.tests)), strict=False)
 
     def set_starts(self, suites: SuiteReader) -> None:
         """Date the attempts of suites whose cases evidently ran one after another."""
-        position = 0
-        for tests, suite in self.starts():
+        for (suite, begin), end in self.spans():
+            if suite.is_playwright or suite.started_at is None:
+                continue
+            tests = self.tests[begin:end]
             start = suites.sequential_start(suite, tests)
             if start is not None:
-                self.tests[position : position + len(tests)] = _dated(tests, *start)
+                self.tests[begin:end] = _dated(tests, *start)
                 suites.metadata["times"] = "estimated"
-            position += len(tests)
 
 
 _RED = frozenset({Status.FAILED, Status.TIMED_OUT, Status.INTERRUPTED})

@@ -36,6 +36,7 @@ _SKIPPED_WORDS = frozenset(
 )
 _TELLING = frozenset({"status", "result", "timestamp"})
 """Attributes that may say more of a case without children than that it passed."""
+_NUMBER = re.compile(r"[0-9]{1,9}")
 _FAILED_WORDS = frozenset({"failed", "failure", "fail", "error", "broken", "errored"})
 
 
@@ -83,10 +84,11 @@ class CaseReader:
     ) -> Case:
         """Convert a case that says more than that it passed."""
         file, titles, location = identity
-        children = _children(element)
+        named = [(local_name(child), child) for child in element]
+        children = _grouped(named)
         tags = _tags(children)
         failed, flaky, rerun = (
-            [c for c in element if local_name(c) in names]
+            [child for name, child in named if name in names]
             for names in (_FAILED_CHILDREN, _FLAKY_CHILDREN, _RERUN_CHILDREN)
         )
         started = parse_time(attributes.get("timestamp", ""))
@@ -120,8 +122,9 @@ class CaseReader:
         if not failures:
             failures = (Failure(join_message("", "", ""), place),)
         for child in elements:
-            own = _outputs(_children(child))
-            output = (output[0] or own[0], output[1] or own[1])
+            if len(child):
+                own = _outputs(_grouped([(local_name(e), e) for e in child]))
+                output = (output[0] or own[0], output[1] or own[1])
             duration_ms = (
                 duration_ms if duration_ms is not None else parse_ms(child.get("time", ""))
             )
@@ -149,11 +152,11 @@ class CaseReader:
         return Place(self.source, line, None if line else name)
 
 
-def _children(element: etree._Element) -> dict[str, list[etree._Element]]:
-    """The elements inside, by local name."""
+def _grouped(named: list[tuple[str, etree._Element]]) -> dict[str, list[etree._Element]]:
+    """Elements by local name, without those that have none."""
     children: dict[str, list[etree._Element]] = {}
-    for child in element:
-        if name := local_name(child):
+    for name, child in named:
+        if name:
             children.setdefault(name, []).append(child)
     return children
 
@@ -165,8 +168,7 @@ def _playwright_titles(classname: str, name: str, suite: Suite) -> tuple[str, tu
     if "" in titles:
         titles = tuple(part for part in titles if part) or (name or UNNAMED,)
     # The suite's name is the same text, and there is only one of it in memory.
-    file = suite.path[-1] if classname == suite.path[-1] else classname
-    return file.replace("\\", "/"), titles
+    return suite.file if classname == suite.path[-1] else classname.replace("\\", "/"), titles
 
 
 def _playwright_attempts(
@@ -294,6 +296,6 @@ def _tags(children: dict[str, list[etree._Element]]) -> tuple[str, ...]:
 
 def _location(file: str, line: str | None) -> Location | None:
     """Where the test stands in the code, when the case has a line."""
-    if not line or not file or not re.fullmatch(r"[0-9]{1,9}", line):
+    if not line or not file or not _NUMBER.fullmatch(line):
         return None
     return Location(file, int(line))

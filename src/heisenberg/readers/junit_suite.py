@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from heisenberg.model.failure import Failure
 from heisenberg.model.run import Place, Run, Test
@@ -21,14 +22,14 @@ _SLACK_MS = 1000.0
 """A suite may take this much longer than its cases and still have run them one after another."""
 
 
-@dataclass(frozen=True, slots=True)
-class Suite:
+class Suite(Struct, frozen=True):
     """The suites that enclose a test case."""
 
     path: tuple[str, ...] = ()
     """Names, outermost first."""
     project: str = ""
     file: str = ""
+    """As the suites tell; with forward slashes when Playwright wrote it."""
     is_playwright: bool = False
     started_at: datetime | None = None
     duration_ms: float | None = None
@@ -40,33 +41,45 @@ class SuiteReader:
     def __init__(self, artefact: Artefact) -> None:
         self.source = artefact.source
         self.current = Suite()
+        self.outer: etree._Element | None = None
+        self.around = _Around()
         self.failures: list[Failure] = []
         self.metadata: dict[str, str] = {}
         self.stamps: Counter[datetime] = Counter()
-        self.ends: list[datetime] = []
+        self.ended_at: datetime | None = None
         self.times: list[float | None] = []
         self.started_at: datetime | None = None
         self.duration_ms: float | None = None
         self.suites = 0
 
-    def enter(self, element: etree._Element | None) -> Suite:
-        """Describe the suite that a case stands in."""
+    def enter(self, element: etree._Element | None, classname: str | None) -> Suite:
+        """Describe the suite that a case of that class stands in."""
         if element is None:
             self.current = Suite()
             return self.current
-        above = [element, *element.iterancestors()]
-        inner, root = above[0], above[-1]
-        suites = [e for e in above if local_name(e) == "testsuite"]
-        names = tuple((e.get("name") or "").strip() for e in reversed(suites))
-        files = (e.get("file") or e.get("filepath") or e.get("filename") or "" for e in suites)
-        is_playwright = _is_playwright(inner, root)
+        outer = element.getparent()
+        if outer is not self.outer:
+            self.outer, self.around = outer, _around(outer)
+        around = self.around
+        path, file = around.path, around.file
+        if local_name(element) == "testsuite":
+            path = (*path, (element.get("name") or "").strip())
+            file = _file_of(element) or file
+        # Playwright's suite is a file, and its `hostname` is the project.
+        project = element.get("hostname")
+        is_playwright = (
+            around.may_be_playwright
+            and project is not None
+            and bool(path)
+            and classname == element.get("name")
+        )
         self.current = Suite(
-            path=names,
-            project=(inner.get("hostname") or "") if is_playwright else "",
-            file=next((f for f in files if f), ""),
-            is_playwright=is_playwright,
-            started_at=self.time_of(inner),
-            duration_ms=parse_ms(inner.get("time") or ""),
+            path,
+            project if is_playwright and project else "",
+            path[-1].replace("\\", "/") if is_playwright else file,
+            is_playwright,
+            self.time_of(element),
+            parse_ms(element.get("time") or ""),
         )
         return self.current
 
@@ -100,7 +113,8 @@ class SuiteReader:
         """Note the suite's times, properties and errors outside its cases."""
         if started_at is not None:
             self.stamps[started_at] += 1
-            self.ends.append(started_at + timedelta(milliseconds=duration_ms or 0))
+            ended_at = started_at + timedelta(milliseconds=duration_ms or 0)
+            self.ended_at = max(self.ended_at or ended_at, ended_at)
         for child in element.iterchildren("{*}error", "{*}failure", "{*}properties"):
             kind = local_name(child)
             if kind != "properties":
@@ -123,7 +137,7 @@ class SuiteReader:
         Returns:
             (start, time between two cases: what the suite took beyond them, spread evenly).
         """
-        if suite.is_playwright or suite.started_at is None or suite.duration_ms is None:
+        if suite.started_at is None or suite.duration_ms is None:
             return None
         if self.stamps[suite.started_at] != 1:
             return None
@@ -140,8 +154,8 @@ class SuiteReader:
         duration_ms = self.duration_ms
         if duration_ms is None and len(self.times) == 1:
             duration_ms = self.times[0]
-        if duration_ms is None and self.started_at is not None and self.ends:
-            duration_ms = (max(self.ends) - self.started_at) / timedelta(milliseconds=1)
+        if duration_ms is None and self.started_at is not None and self.ended_at is not None:
+            duration_ms = (self.ended_at - self.started_at) / timedelta(milliseconds=1)
         if self.current.is_playwright:
             self.metadata["producer"] = "playwright"
         if repaired:
@@ -156,13 +170,29 @@ class SuiteReader:
         )
 
 
-def _is_playwright(suite: etree._Element, root: etree._Element) -> bool:
-    """Whether Playwright wrote it: the suite is a file, its `hostname` is the project."""
-    if (
-        "hostname" not in suite.attrib
-        or "id" not in root.attrib
-        or local_name(root) != "testsuites"
-    ):
-        return False
-    first = next(suite.iterchildren("{*}testcase"), None)
-    return first is not None and first.get("classname") == suite.get("name")
+class _Around(Struct, frozen=True):
+    """What suites share that stand in the same one."""
+
+    path: tuple[str, ...] = ()
+    file: str = ""
+    may_be_playwright: bool = False
+    """Whether the root is as Playwright writes it."""
+
+
+def _around(element: etree._Element | None) -> _Around:
+    """Describe an element that suites stand in, from itself outwards."""
+    if element is None:
+        return _Around()
+    above = [element, *element.iterancestors()]
+    suites = [e for e in above if local_name(e) == "testsuite"]
+    root = above[-1]
+    return _Around(
+        tuple((e.get("name") or "").strip() for e in reversed(suites)),
+        next((file for file in map(_file_of, suites) if file), ""),
+        local_name(root) == "testsuites" and root.get("id") is not None,
+    )
+
+
+def _file_of(suite: etree._Element) -> str:
+    """The file that a suite names."""
+    return suite.get("file") or suite.get("filepath") or suite.get("filename") or ""

@@ -133,6 +133,8 @@ def attributes_of(element: etree._Element) -> dict[str, str]:
 
 def text_of(element: etree._Element) -> str:
     """All the text inside an element."""
+    if not len(element):
+        return element.text or ""
     return "".join(cast("Iterator[str]", element.itertext()))
 
 
