@@ -246,3 +246,8 @@ def test_a_report_cut_off_while_quotes_are_looked_for_ends_the_search(tmp_path: 
         assert 100_001 == found
         assert -1 == stored.find(b"boom", 0)
         assert b"" == stored[found : found + 4]
+
+
+def test_half_a_character_reads_as_a_replacement() -> None:
+    """JavaScript escapes the half of a character that it cut; a quote of it is found."""
+    assert "no \ufffd cake" in verify.readings('"no \\ud83c cake"')[1]

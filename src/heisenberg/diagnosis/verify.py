@@ -15,7 +15,7 @@ from array import array
 from typing import TYPE_CHECKING, Protocol
 
 from heisenberg.model.diagnosis import Evidence
-from heisenberg.text import strip_escapes
+from heisenberg.text import replace_surrogates, strip_escapes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -178,7 +178,7 @@ def _unescaped(match: re.Match[str]) -> str:
         return _SIMPLE[simple]
     if low and 0xD800 <= int(high, 16) <= 0xDBFF:  # noqa: PLR2004 (UTF-16 high surrogates)
         return chr(0x10000 + ((int(high, 16) - 0xD800) << 10) + (int(low, 16) - 0xDC00))
-    return chr(int(high, 16)) + (chr(int(low, 16)) if low else "")
+    return replace_surrogates(chr(int(high, 16)) + (chr(int(low, 16)) if low else ""))
 
 
 def _holds(path: Path, record: LogRecord, quote: str) -> bool:
