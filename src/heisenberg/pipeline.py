@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from heisenberg.analysis.cluster import cluster
@@ -28,6 +29,10 @@ if TYPE_CHECKING:
     from heisenberg.model.failure import Failure
     from heisenberg.model.run import Artefact, Run
     from heisenberg.readers.logs import Log
+
+
+MAX_GAP_MIN = 30.0
+"""Minutes between the end of one report and the start of the next that a re-run may leave."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,19 +64,19 @@ def analyze(
         SourceError: A path does not exist or cannot be walked.
         NoReportError: None of the paths holds a readable report.
     """
-    found = disk.discover(paths)
-    found_logs = disk.discover(logs)
-    given = {artefact.path for artefact in found_logs.artefacts}
-    artefacts = [a for a in found.artefacts if a.path not in given]
+    # Looked up together, so that no two artefacts get one name; a report may lie among the logs.
+    found = disk.discover([*paths, *logs])
+    mine = {artefact.path.resolve() for artefact in disk.discover(paths).artefacts}
+    artefacts = [a for a in found.artefacts if a.path.resolve() in mine]
     explicit = {path for path in paths if path.is_file()}
     reports = sort_out(artefacts, explicit, progress)
-    extra = _only_logs(found_logs.artefacts)
-    problems = (*found.problems, *found_logs.problems, *reports.problems, *extra.problems)
+    extra = _only_logs(a for a in found.artefacts if a.path.resolve() not in mine)
+    problems = (*found.problems, *reports.problems, *extra.problems, *_apart(reports.runs))
     if not reports.runs:
         raise NoReportError(_no_report(paths, problems))
     run = merge.merge(reports.runs)
     all_logs = (*extra.logs, *reports.logs)
-    sources = {a.source: a for a in (*artefacts, *found_logs.artefacts)}
+    sources = {a.source: a for a in found.artefacts}
     opened: list[Log] = []
     failed: list[Problem] = []
     try:
@@ -128,6 +133,8 @@ def _only_logs(artefacts: Iterable[Artefact]) -> Sorted:
     problems: list[Problem] = []
     for artefact in artefacts:
         try:
+            if registry.looks_like_report(artefact):
+                continue
             if log_readers.sniff(artefact) is not None:
                 logs.append(artefact)
             elif artefact.size_bytes:
@@ -137,6 +144,24 @@ def _only_logs(artefacts: Iterable[Artefact]) -> Sorted:
         except SourceError as error:
             problems.append(Problem(artefact.source, str(error)))
     return Sorted((), tuple(logs), tuple(problems))
+
+
+def _apart(runs: Sequence[Run]) -> tuple[Problem, ...]:
+    """Tell of reports that are merged although they began far apart."""
+    dated = sorted((r for r in runs if r.started_at), key=lambda r: str(r.started_at))
+    problems = []
+    for one, two in pairwise(dated):
+        if one.started_at is None or two.started_at is None:
+            continue
+        minutes = (two.started_at - one.started_at).total_seconds() / 60
+        length = (one.duration_ms or 0) / 60_000
+        if minutes > length + MAX_GAP_MIN:
+            reason = (
+                f"began {minutes:.0f} min after {', '.join(one.sources)}; read as shards or re-runs of one run: "
+                "if they are different runs, analyse them one at a time"
+            )
+            problems.append(Problem(", ".join(two.sources), reason))
+    return tuple(problems)
 
 
 def _no_report(paths: Sequence[Path], problems: Sequence[Problem]) -> str:
@@ -216,7 +241,6 @@ def _context(
         offsets=tuple(correlation.offsets.values()),
         answering=correlation.answering,
         ports=correlation.ports,
-        run_failed=len(correlation.tests),
         run_passed=passed,
         has_times=correlation.has_times,
     )

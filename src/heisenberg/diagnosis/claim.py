@@ -34,7 +34,5 @@ class Claim:
     """One sentence."""
     suggested_fix: str
     citations: tuple[Citation, ...] = ()
-    rule: str = ""
-    """Name of the rule, set by the engine."""
     missing: tuple[str, ...] = ()
     """What would settle it."""

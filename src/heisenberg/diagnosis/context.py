@@ -38,8 +38,6 @@ class Context:
     offsets: tuple[ClockOffset, ...]
     answering: tuple[str, ...]
     """Services that answered requests, the most telling first."""
-    run_failed: int
-    """Failed tests of the whole run."""
     run_passed: int
     ports: Mapping[str, str] = field(default_factory=dict)
     """Service by the port on which it listens."""

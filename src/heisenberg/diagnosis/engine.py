@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from heisenberg.diagnosis.calibration import calibrated
@@ -22,13 +22,16 @@ ENGINE = "offline/1"
 """Bumps when the same evidence could be diagnosed otherwise."""
 MIN_STRENGTH = 0.22
 """Below this the engine abstains."""
-_FROM_LOGS = ("services.", "outages.")
-"""Rules of these modules read the logs; the others read the failure."""
+SUREST = 0.97
+"""No single rule is surer than this."""
 BLIND = 0.7
 """Factor for all claims when there was no log to look at."""
 MAX_EVIDENCE = 8
+"""Quotes of a diagnosis; more are not read."""
 MAX_ALTERNATIVES = 3
+"""Other readings that are told."""
 MIN_ALTERNATIVE = 0.03
+"""Confidence below which another reading is not worth a word."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,11 +61,7 @@ def diagnose(
         The strongest reading whose evidence was found, with the others as alternatives; or
         `insufficient_evidence`, with what is missing.
     """
-    claims = [
-        replace(claim, rule=f"{rule.__module__.rpartition('.')[2]}.{rule.__name__}")
-        for rule in rules
-        if (claim := rule(context)) is not None
-    ]
+    claims = [claim for rule in rules if (claim := rule(context)) is not None]
     verdicts = _weigh(claims, context, verify)
     if not verdicts or verdicts[0].strength < MIN_STRENGTH:
         return _abstain(context, verdicts, verify)
@@ -90,26 +89,33 @@ def _weigh(
     context: Context,
     verify: Callable[[Sequence[Citation]], list[Evidence]],
 ) -> list[Verdict]:
-    """Join claims that say the same, drop those without evidence, strongest first."""
-    grouped: dict[tuple[Owner, Mechanism], list[Claim]] = defaultdict(list)
+    """Drop claims without proof, join those that say the same, strongest first."""
+    grouped: dict[tuple[Owner, Mechanism], list[tuple[Claim, list[Evidence]]]] = defaultdict(list)
     for claim in claims:
-        grouped[claim.owner, claim.mechanism].append(claim)
+        evidence = _proof(claim, verify)
+        if evidence:
+            grouped[claim.owner, claim.mechanism].append((claim, evidence))
     verdicts = []
     for (owner, mechanism), same in grouped.items():
+        same.sort(key=lambda pair: -pair[0].strength)
         doubt = 1.0
-        for claim in same:
-            doubt *= 1 - min(0.97, _discounted(claim, context))
-        verdicts.append(Verdict(owner, mechanism, 1 - doubt, tuple(same), ()))
-    verdicts.sort(key=lambda v: (-v.strength, v.owner, v.mechanism))
-    for index, verdict in enumerate(verdicts):
-        ordered = sorted(verdict.claims, key=lambda c: -c.strength)
-        citations = {(c.quote, id(c.record)): c for claim in ordered for c in claim.citations}
-        found = verify(list(citations.values())[: 2 * MAX_EVIDENCE])
-        if found:
-            # Only the reading that is told needs its evidence; the others are ranked below it.
-            proven = replace(verdict, evidence=tuple(found[:MAX_EVIDENCE]))
-            return [proven, *(v for v in verdicts[index + 1 :])]
-    return []
+        for claim, _ in same:
+            doubt *= 1 - min(SUREST, _discounted(claim, context))
+        told = dict.fromkeys(item for _, evidence in same for item in evidence)
+        verdicts.append(
+            Verdict(
+                owner, mechanism, 1 - doubt, tuple(c for c, _ in same), tuple(told)[:MAX_EVIDENCE]
+            )
+        )
+    return sorted(verdicts, key=lambda v: (-v.strength, v.owner, v.mechanism))
+
+
+def _proof(claim: Claim, verify: Callable[[Sequence[Citation]], list[Evidence]]) -> list[Evidence]:
+    """What of the claim's citations is found; a claim from the logs needs a line of a log."""
+    records = [c for c in claim.citations if c.record is not None]
+    if records and not verify(records):
+        return []
+    return verify(claim.citations)
 
 
 def _discounted(claim: Claim, context: Context) -> float:
@@ -119,7 +125,7 @@ def _discounted(claim: Claim, context: Context) -> float:
     """
     if not context.has_logs:
         return claim.strength * BLIND
-    if context.cause is None or claim.rule.startswith(_FROM_LOGS):
+    if context.cause is None or any(c.record is not None for c in claim.citations):
         return claim.strength
     is_refusal = context.cause.status is not None and context.cause.status < 500  # noqa: PLR2004 (HTTP classes)
     weight = 0.45 if is_refusal else 0.85
@@ -180,7 +186,7 @@ def _abstain(
         owner=Owner.INSUFFICIENT_EVIDENCE,
         mechanism=Mechanism.UNKNOWN,
         symptom=context.fact.symptom,
-        component="unknown",
+        component="",
         root_cause=f"The evidence does not tell why it fails: {headline}.",
         suggested_fix="Collect what is listed as missing and analyse the run again.",
         confidence=confidence,

@@ -72,12 +72,13 @@ class Verifier:
         self._artefacts = artefacts
         self._count_lines = count_lines
         self._lines: dict[tuple[str, int], int] = {}
+        self._offsets: dict[tuple[object, str], int | None] = {}
         self._alien: dict[Path, tuple[str, bytes]] = {}
         self._newlines: dict[Path, array[int]] = {}
 
     def __call__(self, citations: Sequence[Citation]) -> list[Evidence]:
         """Turn the citations that hold into evidence, in the same order."""
-        found = [(c, self._offset(c)) for c in citations]
+        found = [(c, self._known_offset(c)) for c in citations]
         self._number({(self._source(c), offset) for c, offset in found if offset is not None})
         evidence: dict[tuple[str, int, str], Evidence] = {}
         for citation, offset in found:
@@ -97,6 +98,14 @@ class Verifier:
     def _source(citation: Citation) -> str:
         where = citation.record or citation.place
         return where.source if where else ""
+
+    def _known_offset(self, citation: Citation) -> int | None:
+        """The same quote is cited by several rules, and looked for once."""
+        record = citation.record
+        where = (record.source, record.offset) if record else citation.place
+        if (where, citation.quote) not in self._offsets:
+            self._offsets[where, citation.quote] = self._offset(citation)
+        return self._offsets[where, citation.quote]
 
     def _offset(self, citation: Citation) -> int | None:
         artefact = self._artefacts.get(self._source(citation))
