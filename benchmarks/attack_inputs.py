@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import socket
 import threading
@@ -530,7 +531,7 @@ def _odd_junit(folder: Path) -> Call:
         )
         write(folder / "in" / f"{number}.xml", f"{text}{cases}</testsuite>")
     write(folder / "in" / "shop.log", "\n".join(LOG))
-    return Call([folder / "in", *JSON], check=has(40))
+    return Call([folder / "in", *JSON], check=has(8))
 
 
 # Names.
@@ -559,7 +560,10 @@ for form in ("text", "json", "markdown", "sarif"):
 
 
 def _safe_markdown(text: str) -> list[str]:
-    return [f"passes on {word!r}" for word in ("](javascript:", "<script", "<img") if word in text]
+    """Code is shown as it is; outside it nothing may act."""
+    prose = re.sub(r"(?ms)^(`{3,}).*?^\1|(`+) .*? \2", "", text)
+    hostile = ("](javascript:", "<script", "<img")
+    return [f"passes on {word!r}" for word in hostile if word in prose]
 
 
 @attack("titles of 1 MB")

@@ -157,8 +157,7 @@ def test_a_log_that_vanished_while_listed_is_a_problem(
 
     def discover_and_delete(paths: Any) -> Any:
         found = discover(paths)
-        if tmp_path / "r.json" not in paths or not is_given:
-            log.unlink(missing_ok=True)
+        log.unlink(missing_ok=True)
         return found
 
     monkeypatch.setattr(disk, "discover", discover_and_delete)
@@ -251,3 +250,17 @@ def test_a_report_cut_off_while_quotes_are_looked_for_ends_the_search(tmp_path: 
 def test_half_a_character_reads_as_a_replacement() -> None:
     """JavaScript escapes the half of a character that it cut; a quote of it is found."""
     assert "no \ufffd cake" in verify.readings('"no \\ud83c cake"')[1]
+
+
+def test_a_long_line_is_counted_once(tmp_path: Path, analyze: Any) -> None:
+    """A line that is read for several purposes is still one line."""
+    (tmp_path / "r.json").write_text(report())
+    long = f"2026-03-04T12:00:00.950Z ERROR shop: {'x' * 3_000_000}"
+    (tmp_path / "shop.log").write_text("\n".join([*LOG, long, *LOG[-1:]]))
+
+    said = analyze(tmp_path)
+
+    assert ["1 line cut at 1048576 bytes"] == [
+        p["reason"] for p in said.document["problems"]
+    ]
+    assert "KeyError: 'crème brûlée'" in said.quotes

@@ -141,7 +141,7 @@ def _only_logs(artefacts: Iterable[Artefact]) -> Sorted:
                 problems.append(
                     Problem(artefact.source, "is no log: no lines of text that a log would have")
                 )
-        except SourceError as error:
+        except (ReadError, SourceError) as error:
             problems.append(Problem(artefact.source, str(error)))
     return Sorted((), tuple(logs), tuple(problems))
 

@@ -56,11 +56,16 @@ class LineFile:
         stat = os.fstat(self._fd)
         self.size = stat.st_size
         self.modified_at = stat.st_mtime
-        self.cut_lines = 0
+        self._cut_at: set[int] = set()
         self.replaced_bytes = False
         self.encoding = guess_encoding(os.pread(self._fd, SAMPLE_BYTES, 0))
         self._unit = 2 if self.encoding.startswith("utf-16") else 1
         self._newline = "\n".encode(self.encoding)
+
+    @property
+    def cut_lines(self) -> int:
+        """How many lines were longer than `MAX_LINE_BYTES`, of those read so far."""
+        return len(self._cut_at)
 
     def close(self) -> None:
         """Release the file; the second time does nothing."""
@@ -124,7 +129,7 @@ class LineFile:
                 pending = data.lstrip(b"\0")
                 nuls += len(data) - len(pending)
             elif len(data) > MAX_LINE_BYTES:
-                yield at, self._decode(self._cut(data))
+                yield at, self._decode(self._cut(data, at))
                 at = self.line_start(at + nuls + len(data), stop)
                 pending, nuls = b"", 0
             else:
@@ -142,7 +147,7 @@ class LineFile:
         for raw in self._raw_lines(block):
             if at >= stop:
                 return
-            yield at, self._decode(self._cut(raw)).rstrip("\r")
+            yield at, self._decode(self._cut(raw, at)).rstrip("\r")
             at += nuls + len(raw) + self._unit
             nuls = 0
 
@@ -156,10 +161,10 @@ class LineFile:
             begin = end + self._unit
         yield block[begin:]
 
-    def _cut(self, raw: bytes) -> bytes:
+    def _cut(self, raw: bytes, at: int) -> bytes:
         if len(raw) <= MAX_LINE_BYTES:
             return raw
-        self.cut_lines += 1
+        self._cut_at.add(at)
         return raw[:MAX_LINE_BYTES]
 
     def _decode(self, raw: bytes) -> str:

@@ -106,7 +106,8 @@ class Log:
         """What was odd in what has been read so far, a reason each."""
         file, found = self._file, []
         if file.cut_lines:
-            found.append(f"{file.cut_lines} lines longer than {MAX_LINE_BYTES} bytes were cut")
+            lines = "1 line" if file.cut_lines == 1 else f"{file.cut_lines} lines"
+            found.append(f"{lines} cut at {MAX_LINE_BYTES} bytes")
         if file.replaced_bytes:
             found.append(f"bytes that are not {file.encoding} were replaced")
         if self._dropped_lines:
