@@ -173,7 +173,6 @@ def a_context(
         services=("api", "web"),
         offsets=(),
         answering=("api",),
-        run_failed=1,
         run_passed=20,
     )
     return replace(context, **changes)

@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from heisenberg.analysis.frames import read_frames
+from heisenberg.analysis.frames import own_frame, raised, read_frames
 from heisenberg.analysis.trouble import name_trouble
 from heisenberg.model.diagnosis import Symptom
 from heisenberg.model.facts import Facts
@@ -30,7 +30,7 @@ _HEAD = re.compile(
     r"^\s*(?:E\s+)?(?P<type>(?:[A-Za-z_][\w$]*[.:]{1,2})*[A-Za-z_]\w*"
     r"(?:Error|Exception|Failure|Timeout|Interrupt|Refused|Warning|Failed))\b(?: \[\w+\])?(?::\s*|\s*$)(?P<rest>.*)$"
 )
-_PYTHON_ERROR = re.compile(r"^E\s{1,40}(?P<text>\S.*)$", re.MULTILINE)
+_PYTHON_ERROR = re.compile(r"^[ \t]{0,40}+E[ \t]{1,40}+(?P<text>\S.*)$", re.MULTILINE)
 _MATCHER = re.compile(
     r"expect\([^()\n]{0,80}(?:\([^()\n]{0,80}\))?[^()\n]{0,80}\)(?:\.(?:not|resolves|rejects|soft))*\.(?P<name>\w+)"
     r"|\b(?P<unit>assert[A-Z_]\w*|Assert\.\w+|XCTAssert\w*|EXPECT_\w+|ASSERT_\w+)\b"
@@ -55,6 +55,9 @@ _RECEIVED = (
 _PAIRS = tuple(
     re.compile(pattern, re.MULTILINE)
     for pattern in (
+        r"^--- Expected\n\+\+\+ Actual\n@@[^\n]*\n-(?P<expected>[^\n]*)\n\+(?P<received>[^\n]*)",
+        r"\((?P<received>[^()\n]{1,200})\) is not equal to \((?P<expected>[^()\n]{1,200})\)",
+        r"Expectation failed: \([^()\n]{1,100} → (?P<received>[^()\n]{1,200})\) == (?P<expected>[^\n]{1,200})",
         (
             r" to have \w+ (?P<expected>'[^'\n]{0,999}'), but the \w+ was (?P<received>'[^'\n]{0,999}')"
         ),
@@ -175,6 +178,7 @@ def read_facts(failure: Failure, status: Status | None = None) -> Facts:
     if action and locator and timeout and "resolved to" not in text:
         not_found = True
     code, before = _code(text)
+    frames = read_frames(text)
     facts = Facts(
         failure=failure,
         symptom=Symptom.OTHER,
@@ -196,7 +200,8 @@ def read_facts(failure: Failure, status: Status | None = None) -> Facts:
         http_status=_http_status(said, code, expected, received),
         code=code,
         code_before=before,
-        frames=read_frames(text),
+        frames=frames,
+        own=own_frame(frames),
         trouble=name_trouble(headline if not network else f"{headline}\n{network}"),
     )
     return replace(facts, symptom=_symptom(facts, text))
@@ -226,6 +231,11 @@ def _headline(failure: Failure, said: str) -> tuple[str, str]:
             return match["type"], rest or match["type"]
         if line.startswith("Error: "):
             return "Error", line[len("Error: ") :].strip()
+    error = (
+        raised(said) if lines and lines[0].startswith("Traceback (most recent call last)") else None
+    )
+    if error:
+        return error[0], error[1] or error[0]
     headline = next(iter(marked or lines), "").strip()
     return failure.type if failure.type.upper() != "FAILURE" else "", headline
 

@@ -113,6 +113,8 @@ def mechanism(value: Mechanism) -> str:
 
 def component(diagnosis: Diagnosis) -> str:
     """Which part is at fault, or nothing when the owner says as much: "test in test"."""
+    if diagnosis.owner is Owner.INSUFFICIENT_EVIDENCE:
+        return ""
     return "" if diagnosis.component == diagnosis.owner.value else diagnosis.component
 
 

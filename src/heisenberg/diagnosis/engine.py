@@ -186,7 +186,7 @@ def _abstain(
         owner=Owner.INSUFFICIENT_EVIDENCE,
         mechanism=Mechanism.UNKNOWN,
         symptom=context.fact.symptom,
-        component="",
+        component="unknown",
         root_cause=f"The evidence does not tell why it fails: {headline}.",
         suggested_fix="Collect what is listed as missing and analyse the run again.",
         confidence=confidence,

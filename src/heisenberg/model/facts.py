@@ -61,5 +61,7 @@ class Facts:
     """Source lines shown before it, nearest last."""
     frames: tuple[Frame, ...] = ()
     """Innermost first."""
+    own: Frame | None = None
+    """The innermost frame outside libraries."""
     trouble: Mechanism = Mechanism.UNKNOWN
     """What kind of technical trouble the text names."""

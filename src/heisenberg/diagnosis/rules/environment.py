@@ -17,6 +17,12 @@ _CODE_ERRORS = re.compile(
     r"(?:^|\.)(?:TypeError|ReferenceError|NameError|AttributeError|SyntaxError|KeyError|IndexError|UnboundLocalError|"
     r"ValueError|NullPointerException|NoMethodError|ArgumentError|IndentationError)$"
 )
+_TEST_PATH = re.compile(
+    r"(?:^|/)(?:tests?|specs?|e2e|__tests__|cypress|features)/|(?:^|/)(?:test_|conftest)"
+    r"|[._-](?:tests?|spec|cy)\.\w+$|Tests?\.\w+$|_test\.\w+$|\.tests?\."
+    r"|support|fixture|page[-_]?object|helper",
+    re.IGNORECASE,
+)
 _MISSING_TOOL = re.compile(
     r"Executable doesn'?t exist|browserType\.launch|playwright install|cannot find (?:chrome|browser)",
     re.IGNORECASE,
@@ -228,6 +234,21 @@ def suite_code(context: Context) -> Claim | None:
         or not _CODE_ERRORS.search(f.error_type)
     ):
         return None
+    own = f.own
+    if (
+        own is not None
+        and context.tests
+        and not _is_test_code(own.file, context.tests[0].test.id.file)
+    ):
+        return Claim(
+            Owner.PRODUCT,
+            Mechanism.UNHANDLED_EXCEPTION,
+            0.65,
+            own.file.replace("\\", "/").rsplit("/", 1)[-1],
+            f"The product's code raises {f.error_type}: {f.headline.rstrip('.')}.",
+            f"Handle the case at {own.file}:{own.line} that leads to this error.",
+            context.cite_failure(f.headline, own.file, f.code),
+        )
     reads_answer = "KeyError" in f.error_type or "undefined" in f.headline or "None" in f.headline
     return Claim(
         Owner.TEST,
@@ -239,6 +260,12 @@ def suite_code(context: Context) -> Claim | None:
         context.cite_failure(f.headline, f.code),
         missing=("the answer that the test was reading",) if reads_answer else (),
     )
+
+
+def _is_test_code(file: str, own: str) -> bool:
+    """Whether a file belongs to the suite: the test's own, or named as tests are."""
+    path = file.replace("\\", "/")
+    return bool(own and path.endswith(own.replace("\\", "/"))) or bool(_TEST_PATH.search(path))
 
 
 def suite_setup(context: Context) -> Claim | None:

@@ -58,15 +58,15 @@ def wrong_number(context: Context) -> Claim | None:
         or _COUNT.search(f"{f.code} {f.locator}")
     ):
         strength *= 0.7
+    way = ", and nothing failed on the way" if context.has_logs else ""
     return Claim(
         Owner.PRODUCT,
         Mechanism.LOGIC_ERROR,
         strength,
         _component(context),
-        f"{_subject(context)} is {f.received} where {f.expected} is right, and nothing failed on the way: it is computed wrong.",
+        f"{_subject(context)} is {f.received} where {f.expected} is right{way}: it is computed wrong.",
         "Trace the value from the page or answer back to where it is computed; check the rule, then the test's number.",
         _cite(context),
-        missing=_missing(context),
     )
 
 
@@ -99,14 +99,15 @@ def wrong_text(context: Context) -> Claim | None:
         f"{_subject(context)} reads {f.received} where the test expects {f.expected}: the wording has changed.",
         "Check the wording with the product; update the test if the change was meant, else the text.",
         _cite(context),
-        missing=_missing(context),
     )
 
 
 def wrong_value(context: Context) -> Claim | None:
     """A value of another kind is wrong: a state, a flag, nothing at all."""
     f = context.fact
-    if not f.has_received or f.http_status or wrong_number(context) or wrong_text(context):
+    if not f.has_received or not f.expected or f.http_status:
+        return None
+    if wrong_number(context) or wrong_text(context):
         return None
     strength = 0.3 if _is_blank(f.received) else 0.35
     if context.is_flaky:
@@ -119,7 +120,6 @@ def wrong_value(context: Context) -> Claim | None:
         f"{_subject(context)} is {f.received or 'empty'} where the test expects {f.expected}.",
         "Trace the value back to where it is set, and compare with what the test assumes.",
         _cite(context),
-        missing=_missing(context),
     )
 
 
@@ -142,7 +142,6 @@ def lost_update(context: Context) -> Claim | None:
         f"Of {expected:g} things done side by side only {received:g} are counted: one overwrites the other.",
         "Make the update atomic: count in one statement, or lock what is read before it is written.",
         _cite(context),
-        missing=_missing(context),
     )
 
 
@@ -167,7 +166,6 @@ def left_over_data(context: Context) -> Claim | None:
             f"There are {received:g} where the test expects none: it holds only as long as no other test ran before it.",
             "Let the test start from a state that it makes itself, so that it passes in any order.",
             _cite(context),
-            missing=_missing(context),
         )
     return Claim(
         Owner.TEST,
@@ -177,7 +175,6 @@ def left_over_data(context: Context) -> Claim | None:
         f"There are {received:g} where the test expects {expected:g}: data of another test or an earlier run is still there.",
         "Give the test its own data, or clean up before it; assert on what it made rather than on all there is.",
         _cite(context),
-        missing=_missing(context),
     )
 
 
@@ -200,7 +197,6 @@ def wrong_time(context: Context) -> Claim | None:
         "clock or time zone differ between where it is made and where it is shown.",
         "Keep times in UTC from end to end, convert only for display, and fix the clock in the test.",
         _cite(context),
-        missing=_missing(context),
     )
 
 
@@ -251,7 +247,6 @@ def wrong_status(context: Context) -> Claim | None:
         f"The service answered {f.http_status} where the test expects {f.expected or 'success'}.",
         "Look up this request in the service's log: what it answered, and why.",
         _cite(context),
-        missing=_missing(context),
     )
 
 
@@ -340,11 +335,3 @@ def _component(context: Context) -> str:
 def _cite(context: Context) -> tuple[Citation, ...]:
     f = context.fact
     return (*context.cite_symptom(), *context.cite_failure(f"xpected: {f.expected}"))
-
-
-def _missing(context: Context) -> tuple[str, ...]:
-    return (
-        ()
-        if context.has_logs
-        else ("logs of the services behind the page or API, from the time of the run",)
-    )
