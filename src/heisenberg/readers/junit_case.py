@@ -61,18 +61,17 @@ class CaseReader:
             classname = attributes.get("classname") or attributes.get("class") or ""
             file_attribute = attributes.get("file") or attributes.get("filepath") or suite.file
             file, titles = identify(suite.path, classname.strip(), name, file_attribute)
-        location = _location(file, attributes.get("line"))
-        if not len(element) and _TELLING.isdisjoint(attributes):
-            return file, titles, self.passed(attributes.get("time", "")), location, ()
-        return self.read_children(element, attributes, suite, (file, titles, location))
+        location = _location(file, attributes["line"]) if "line" in attributes else None
+        if len(element) or not _TELLING.isdisjoint(attributes):
+            return self.read_children(element, attributes, suite, (file, titles, location))
+        time = attributes.get("time", "")
+        return file, titles, self.shared.get(time) or self.passed(time), location, ()
 
     def passed(self, time: str) -> tuple[Attempt, ...]:
-        """One passed attempt: cases that took the same time share it."""
-        attempts = self.shared.get(time)
-        if attempts is None:
-            attempts = (Attempt(Status.PASSED, duration_ms=parse_ms(time)),)
-            if len(self.shared) < _MAX_SHARED:
-                self.shared[time] = attempts
+        """One passed attempt, which cases that took the same time share."""
+        attempts = (Attempt(Status.PASSED, duration_ms=parse_ms(time)),)
+        if len(self.shared) < _MAX_SHARED:
+            self.shared[time] = attempts
         return attempts
 
     def read_children(
@@ -87,17 +86,16 @@ class CaseReader:
         named = [(local_name(child), child) for child in element]
         children = _grouped(named)
         tags = _tags(children)
-        failed, flaky, rerun = (
-            [child for name, child in named if name in names]
-            for names in (_FAILED_CHILDREN, _FLAKY_CHILDREN, _RERUN_CHILDREN)
-        )
-        started = parse_time(attributes.get("timestamp", ""))
+        failed = [child for name, child in named if name in _FAILED_CHILDREN]
         duration_ms = parse_ms(attributes.get("time", ""))
         place = self.place(element, attributes)
         output = _outputs(children)
         if suite.is_playwright:
             attempts, found = _playwright_attempts(failed, children, place, duration_ms, output)
             return file, titles, attempts, found or location, tags
+        flaky = [child for name, child in named if name in _FLAKY_CHILDREN]
+        rerun = [child for name, child in named if name in _RERUN_CHILDREN]
+        started = parse_time(attributes["timestamp"]) if "timestamp" in attributes else None
         start = started[0] if started else None
         status = _status(failed, children, attributes)
         tries = [self.failed_try((c,), place, None, None) for c in flaky]
@@ -163,7 +161,8 @@ def _grouped(named: list[tuple[str, etree._Element]]) -> dict[str, list[etree._E
 
 def _playwright_titles(classname: str, name: str, suite: Suite) -> tuple[str, tuple[str, ...]]:
     """File and title path as Playwright's JSON reporter gives them."""
-    name = name.removeprefix(f"[{suite.project}] ") if suite.project else name
+    if suite.project and name.startswith("["):
+        name = name.removeprefix(f"[{suite.project}] ")
     titles = tuple(name.split(" › "))
     if "" in titles:
         titles = tuple(part for part in titles if part) or (name or UNNAMED,)
@@ -227,6 +226,8 @@ def _playwright_attempts(
 
 def _attachments(paths: tuple[tuple[int, str], ...], retry: int) -> tuple[Attachment, ...]:
     """The files that one try left."""
+    if not paths:
+        return ()
     return tuple(
         Attachment(path.rpartition("/")[2].rpartition(".")[0], path=path)
         for number, path in paths
@@ -279,11 +280,11 @@ def _body(element: etree._Element) -> str:
 
 def _outputs(children: dict[str, list[etree._Element]]) -> tuple[str, str]:
     """Text of `system-out` and `system-err`."""
-    out, err = (
-        "\n".join(clean(text_of(e)) for e in children.get(name, ()))
-        for name in ("system-out", "system-err")
+    out, err = children.get("system-out"), children.get("system-err")
+    return (
+        "\n".join([clean(text_of(e)) for e in out]) if out else "",
+        "\n".join([clean(text_of(e)) for e in err]) if err else "",
     )
-    return out, err
 
 
 def _tags(children: dict[str, list[etree._Element]]) -> tuple[str, ...]:
@@ -294,8 +295,8 @@ def _tags(children: dict[str, list[etree._Element]]) -> tuple[str, ...]:
     return tuple(clean(f"{name}: {value}" if value else name) for name, value in items if name)
 
 
-def _location(file: str, line: str | None) -> Location | None:
+def _location(file: str, line: str) -> Location | None:
     """Where the test stands in the code, when the case has a line."""
-    if not line or not file or not _NUMBER.fullmatch(line):
+    if not file or not _NUMBER.fullmatch(line):
         return None
     return Location(file, int(line))

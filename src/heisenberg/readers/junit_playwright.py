@@ -102,8 +102,8 @@ def _without_indent(text: str) -> str:
 
 def attached_paths(output: str) -> tuple[tuple[int, str], ...]:
     """Paths of the attachments listed in `system-out`, each with the retry it belongs to."""
-    paths = (m[1].strip().replace("\\", "/") for m in _ATTACHED.finditer(output))
-    return tuple((retry_of(path), path) for path in paths)
+    paths = [path.strip().replace("\\", "/") for path in _ATTACHED.findall(output)]
+    return tuple([(retry_of(path), path) for path in paths])
 
 
 def without_attachments(output: str) -> str:

@@ -47,10 +47,10 @@ class SuiteReader:
         self.metadata: dict[str, str] = {}
         self.stamps: Counter[datetime] = Counter()
         self.ended_at: datetime | None = None
-        self.times: list[float | None] = []
         self.started_at: datetime | None = None
         self.duration_ms: float | None = None
         self.suites = 0
+        self.suite_ms: float | None = None
 
     def enter(self, element: etree._Element | None, classname: str | None) -> Suite:
         """Describe the suite that a case of that class stands in."""
@@ -98,7 +98,7 @@ class SuiteReader:
         started_at, duration_ms = self.time_of(element), parse_ms(element.get("time") or "")
         if local_name(element) == "testsuite":
             self.suites += 1
-            self.times.append(duration_ms)
+            self.suite_ms = duration_ms
             self.suite_ended(element, started_at, duration_ms)
         elif duration_ms:
             self.duration_ms = duration_ms
@@ -152,8 +152,8 @@ class SuiteReader:
     def run(self, tests: tuple[Test, ...], *, repaired: bool) -> Run:
         """Put the run together."""
         duration_ms = self.duration_ms
-        if duration_ms is None and len(self.times) == 1:
-            duration_ms = self.times[0]
+        if duration_ms is None and self.suites == 1:
+            duration_ms = self.suite_ms
         if duration_ms is None and self.started_at is not None and self.ended_at is not None:
             duration_ms = (self.ended_at - self.started_at) / timedelta(milliseconds=1)
         if self.current.is_playwright:
