@@ -260,7 +260,7 @@ def test_a_long_line_is_counted_once(tmp_path: Path, analyze: Any) -> None:
 
     said = analyze(tmp_path)
 
-    assert ["1 line cut at 1048576 bytes"] == [
+    assert ["1 line was longer than 1048576 bytes; the rest was left out"] == [
         p["reason"] for p in said.document["problems"]
     ]
     assert "KeyError: 'crème brûlée'" in said.quotes

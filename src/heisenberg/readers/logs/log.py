@@ -106,8 +106,8 @@ class Log:
         """What was odd in what has been read so far, a reason each."""
         file, found = self._file, []
         if file.cut_lines:
-            lines = "1 line" if file.cut_lines == 1 else f"{file.cut_lines} lines"
-            found.append(f"{lines} cut at {MAX_LINE_BYTES} bytes")
+            cut = "1 line was" if file.cut_lines == 1 else f"{file.cut_lines} lines were"
+            found.append(f"{cut} longer than {MAX_LINE_BYTES} bytes; the rest was left out")
         if file.replaced_bytes:
             found.append(f"bytes that are not {file.encoding} were replaced")
         if self._dropped_lines:
