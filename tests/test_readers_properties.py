@@ -6,7 +6,7 @@ from collections import Counter
 from pathlib import Path
 from xml.sax.saxutils import quoteattr
 
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from heisenberg.errors import ReadError
@@ -48,6 +48,8 @@ def test_any_bytes_are_read_or_refused(data: bytes, start: bytes) -> None:
 
 
 @settings(max_examples=100, deadline=None)
+@example(which=0, cut=319, dirt=b"\x80")
+@example(which=1, cut=1541, dirt=b"\0")
 @given(which=st.integers(0, 2), cut=st.integers(0, 40_000), dirt=st.binary(max_size=4))
 def test_damaged_reports_are_read_or_refused(which: int, cut: int, dirt: bytes) -> None:
     """A real report cut off, or overwritten in the middle, never crashes a reader."""

@@ -8,10 +8,17 @@ from typing import TYPE_CHECKING, TypeAlias
 from heisenberg.model.failure import Failure
 from heisenberg.model.run import Attachment, Attempt, Location, Place, Status
 from heisenberg.readers import junit_playwright as playwright
+from heisenberg.readers.junit_elements import (
+    body_of,
+    by_name,
+    named_children,
+    outputs_of,
+    tags_of,
+)
 from heisenberg.readers.junit_identity import UNNAMED, identify
 from heisenberg.readers.junit_text import bounded, clean, join_message, parse_ms, parse_time
 from heisenberg.readers.xml_lines import LineFinder
-from heisenberg.readers.xml_stream import attributes_of, line_of, local_name, text_of
+from heisenberg.readers.xml_stream import attributes_of, line_of
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -62,10 +69,16 @@ class CaseReader:
             file_attribute = attributes.get("file") or attributes.get("filepath") or suite.file
             file, titles = identify(suite.path, classname.strip(), name, file_attribute)
         location = _location(file, attributes["line"]) if "line" in attributes else None
-        if len(element) or not _TELLING.isdisjoint(attributes):
+        if len(element):
             return self.read_children(element, attributes, suite, (file, titles, location))
         time = attributes.get("time", "")
-        return file, titles, self.shared.get(time) or self.passed(time), location, ()
+        if _TELLING.isdisjoint(attributes):
+            return file, titles, self.shared.get(time) or self.passed(time), location, ()
+        status = _told_status(attributes)
+        if status is Status.FAILED:
+            return self.read_children(element, attributes, suite, (file, titles, location))
+        attempt = Attempt(status, 0, _start(attributes), parse_ms(time))
+        return file, titles, (attempt,), location, ()
 
     def passed(self, time: str) -> tuple[Attempt, ...]:
         """One passed attempt, which cases that took the same time share."""
@@ -83,27 +96,28 @@ class CaseReader:
     ) -> Case:
         """Convert a case that says more than that it passed."""
         file, titles, location = identity
-        named = [(local_name(child), child) for child in element]
-        children = _grouped(named)
-        tags = _tags(children)
+        named = named_children(element)
+        children = by_name(named)
+        tags = tags_of(children)
         failed = [child for name, child in named if name in _FAILED_CHILDREN]
         duration_ms = parse_ms(attributes.get("time", ""))
-        place = self.place(element, attributes)
-        output = _outputs(children)
         if suite.is_playwright:
+            output = outputs_of(children)
+            place = self.place(element, attributes) if failed or output[0] else Place(self.source)
             attempts, found = _playwright_attempts(failed, children, place, duration_ms, output)
             return file, titles, attempts, found or location, tags
         flaky = [child for name, child in named if name in _FLAKY_CHILDREN]
         rerun = [child for name, child in named if name in _RERUN_CHILDREN]
-        started = parse_time(attributes["timestamp"]) if "timestamp" in attributes else None
-        start = started[0] if started else None
-        status = _status(failed, children, attributes)
+        start, status = _start(attributes), _status(failed, children, attributes)
+        if status is not Status.FAILED and not flaky and not rerun:
+            return file, titles, (Attempt(status, 0, start, duration_ms),), location, tags
+        place, output = self.place(element, attributes), outputs_of(children)
         tries = [self.failed_try((c,), place, None, None) for c in flaky]
         if status is Status.FAILED:
             tries.append(self.failed_try(tuple(failed), place, start, duration_ms, output))
         elif not rerun:
-            kept = output if tries else ("", "")
-            tries.append(Attempt(status, 0, start, duration_ms, (), stdout=kept[0], stderr=kept[1]))
+            out, err = output
+            tries.append(Attempt(status, 0, start, duration_ms, (), stdout=out, stderr=err))
         tries += [self.failed_try((c,), place, None, None) for c in rerun]
         return file, titles, _numbered(tries), location, tags
 
@@ -121,7 +135,7 @@ class CaseReader:
             failures = (Failure(join_message("", "", ""), place),)
         for child in elements:
             if len(child):
-                own = _outputs(_grouped([(local_name(e), e) for e in child]))
+                own = outputs_of(by_name(named_children(child)))
                 output = (output[0] or own[0], output[1] or own[1])
             duration_ms = (
                 duration_ms if duration_ms is not None else parse_ms(child.get("time", ""))
@@ -137,7 +151,7 @@ class CaseReader:
         if line is not None:
             place = Place(place.source, line + self.lines.skipped, place.near)
         return Failure(
-            join_message(element.get("message") or "", _body(element), kind), place, kind
+            join_message(element.get("message") or "", body_of(element), kind), place, kind
         )
 
     def place(self, element: etree._Element, attributes: dict[str, str]) -> Place:
@@ -148,15 +162,6 @@ class CaseReader:
             return Place(self.source, known + self.lines.skipped)
         line = self.lines.line_of(self.ordinal, name)
         return Place(self.source, line, None if line else name)
-
-
-def _grouped(named: list[tuple[str, etree._Element]]) -> dict[str, list[etree._Element]]:
-    """Elements by local name, without those that have none."""
-    children: dict[str, list[etree._Element]] = {}
-    for name, child in named:
-        if name:
-            children.setdefault(name, []).append(child)
-    return children
 
 
 def _playwright_titles(classname: str, name: str, suite: Suite) -> tuple[str, tuple[str, ...]]:
@@ -182,7 +187,7 @@ def _playwright_attempts(
     stdout = playwright.without_attachments(output[0])
     if failed:
         # Colours are undone and blank lines kept: the tries are told apart by their layout.
-        bodies = [bounded(_body(element)) for element in failed]
+        bodies = [bounded(body_of(element)) for element in failed]
         tries = playwright.parse_tries("\n".join(bodies))
         alone = duration_ms if len(tries) == 1 else None
         attempts = []
@@ -250,10 +255,21 @@ def _status(
         return Status.FAILED
     if children.keys() & _SKIPPED_CHILDREN:
         return Status.SKIPPED
+    return _told_status(attributes)
+
+
+def _told_status(attributes: dict[str, str]) -> Status:
+    """How the case ended as its attributes say."""
     words = {attributes.get("status", "").lower(), attributes.get("result", "").lower()}
     if words & _FAILED_WORDS:
         return Status.FAILED
     return Status.SKIPPED if words & _SKIPPED_WORDS else Status.PASSED
+
+
+def _start(attributes: dict[str, str]) -> datetime | None:
+    """When the case began, in UTC."""
+    told = parse_time(attributes["timestamp"]) if "timestamp" in attributes else None
+    return told[0] if told else None
 
 
 def _numbered(tries: list[Attempt]) -> tuple[Attempt, ...]:
@@ -266,33 +282,6 @@ def _numbered(tries: list[Attempt]) -> tuple[Attempt, ...]:
         )
         for i, a in enumerate(tries)
     )
-
-
-def _body(element: etree._Element) -> str:
-    """The element's text, without the output that Surefire nests in it."""
-    parts = [element.text or ""]
-    for child in element:
-        if local_name(child) not in {"", "system-out", "system-err"}:
-            parts.append(text_of(child))
-        parts.append(child.tail or "")
-    return "".join(parts)
-
-
-def _outputs(children: dict[str, list[etree._Element]]) -> tuple[str, str]:
-    """Text of `system-out` and `system-err`."""
-    out, err = children.get("system-out"), children.get("system-err")
-    return (
-        "\n".join([clean(text_of(e)) for e in out]) if out else "",
-        "\n".join([clean(text_of(e)) for e in err]) if err else "",
-    )
-
-
-def _tags(children: dict[str, list[etree._Element]]) -> tuple[str, ...]:
-    """Properties of the case as `name: value`."""
-    if "properties" not in children:
-        return ()
-    items = ((p.get("name") or "", p.get("value") or "") for g in children["properties"] for p in g)
-    return tuple(clean(f"{name}: {value}" if value else name) for name, value in items if name)
 
 
 def _location(file: str, line: str) -> Location | None:
