@@ -71,43 +71,62 @@ PASSES = {
 }
 
 
-def measure(name: str, path: Path) -> tuple[float, float]:
-    """Best seconds of `ROUNDS` and peak MB above the interpreter, in fresh processes."""
-    seconds, peaks = [], []
-    for _ in range(1 if name == "junitparser" else ROUNDS):
-        line = subprocess.check_output([sys.executable, __file__, "--pass", name, str(path)])
-        taken, peak = line.split()
-        seconds.append(float(taken))
-        peaks.append(float(peak))
-    return min(seconds), max(peaks)
+SHAPES = {"every third copy red": 3, "all green": 0}
+"""The share of copies of a real run that keep their failures."""
+
+
+def measure(name: str, path: Path) -> tuple[float, float, float]:
+    """Best CPU and wall seconds of `ROUNDS`, and peak MB above the start, in fresh processes."""
+    command = [sys.executable, __file__, "--pass", name, str(path)]
+    rounds = [
+        [float(figure) for figure in subprocess.check_output(command).split()]
+        for _ in range(ROUNDS)
+    ]
+    cpu, wall, peak = zip(*rounds, strict=True)
+    return min(cpu), min(wall), max(peak)
 
 
 def run_pass(name: str, path: Path) -> None:
-    """Run one pass in this process and print seconds and MB."""
+    """Run one pass in this process and print CPU seconds, wall seconds and MB."""
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    start = time.perf_counter()
+    wall, cpu = time.perf_counter(), time.process_time()
     PASSES[name](path)
-    taken = time.perf_counter() - start
-    print(taken, (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024)
+    cpu, wall = time.process_time() - cpu, time.perf_counter() - wall
+    print(cpu, wall, (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024)
 
 
 def main(megabytes: int) -> None:
     """Generate, measure, print."""
+    print("| Report | Pass | CPU s | to raw | Wall s | to raw | Peak above start, MB |")
+    print("|---|---|---|---|---|---|---|")
+    peer = ["junitparser"] if importlib.util.find_spec("junitparser") else []
     with tempfile.TemporaryDirectory() as folder:
-        json_path, xml_path = Path(folder, "report.json"), Path(folder, "junit.xml")
-        generate_reports.playwright_json(json_path, megabytes << 20)
-        generate_reports.junit(xml_path, megabytes << 20)
-        print(f"| Pass over {megabytes} MB | Seconds | Peak above start, MB | To the raw pass |")
-        print("|---|---|---|---|")
-        rows = [("raw_json", json_path), ("read_json", json_path)]
-        rows += [("raw_junit", xml_path), ("read_junit", xml_path)]
-        if importlib.util.find_spec("junitparser"):
-            rows.append(("junitparser", xml_path))
-        raw = 0.0
-        for name, path in rows:
-            seconds, peak = measure(name, path)
-            raw = seconds if name.startswith("raw") else raw
-            print(f"| {name} | {seconds:.2f} | {peak:.0f} | {seconds / raw:.2f} |", flush=True)
+        path = Path(folder, "report")
+        for shape, red_every in SHAPES.items():
+            tests = generate_reports.playwright_json(path, megabytes << 20, red_every)
+            compare(_title("Playwright JSON", path, tests, shape), ["raw_json", "read_json"], path)
+            tests = generate_reports.junit(path, megabytes << 20, red_every)
+            passes = ["raw_junit", "read_junit", *peer]
+            compare(_title("JUnit", path, tests, shape), passes, path)
+
+
+def _title(name: str, path: Path, tests: int, shape: str) -> str:
+    """What a report is: format, size, tests, bytes a test, share of failures."""
+    size = path.stat().st_size
+    return f"{name}, {size >> 20} MB, {tests} tests, {size // tests} B a test, {shape}"
+
+
+def compare(title: str, passes: list[str], path: Path) -> None:
+    """Print a row a pass; the first is what the others are compared with."""
+    raw: tuple[float, float] | None = None
+    for name in passes:
+        cpu, wall, peak = measure(name, path)
+        raw = raw or (cpu, wall)
+        print(
+            f"| {title} | {name} | {cpu:.2f} | {cpu / raw[0]:.2f} | {wall:.2f}"
+            f" | {wall / raw[1]:.2f} | {peak:.0f} |",
+            flush=True,
+        )
 
 
 if __name__ == "__main__":
