@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 import time
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from heisenberg.analysis.normalize import MASKS, MAX_LENGTH, explain, normalize
+from heisenberg.analysis.normalize import MASKS, MAX_LENGTH, normalize
 
 EXAMPLES = {
     "uuid": "order 3f2b8c1e-9d47-4a6f-8b1e-0c5d7e9f1a2b is gone",
@@ -41,11 +42,10 @@ TEXTS = st.text() | st.lists(PIECES, max_size=12).map("".join)
 
 @pytest.mark.parametrize("mask", [mask.name for mask in MASKS])
 def test_each_mask_has_an_example(mask: str) -> None:
-    """Every mask takes its own kind of text, alone, and is told as the one that took it."""
-    found = explain(EXAMPLES[mask])
+    """Every mask takes its own kind of text, and no other takes a part of it."""
+    masked = normalize(EXAMPLES[mask])
 
-    assert [mask] == [name for name, _ in found]
-    assert f"<{mask}>" in normalize(EXAMPLES[mask])
+    assert [mask] == re.findall(r"<(\w+)>", masked)
 
 
 @given(TEXTS)
@@ -56,17 +56,6 @@ def test_masking_twice_changes_nothing(text: str) -> None:
 
     assert once == normalize(once)
     assert once == " ".join(once.split())
-
-
-@given(TEXTS)
-@settings(deadline=None)
-def test_explaining_tells_parts_of_the_text(text: str) -> None:
-    """What was masked stands in the text, in that order."""
-    rest = text
-    for _, part in explain(text):
-        _, found, rest = rest.partition(part)
-
-        assert found
 
 
 @pytest.mark.parametrize(

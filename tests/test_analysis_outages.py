@@ -33,7 +33,6 @@ def test_a_stop_and_a_start_are_an_outage() -> None:
 
     assert 1 == len(found)
     assert (at(40.5), at(46)) == (found[0].start, found[0].end)
-    assert found[0].is_announced
 
 
 def test_a_second_start_is_an_outage() -> None:
@@ -42,7 +41,6 @@ def test_a_second_start_is_an_outage() -> None:
 
     assert 1 == len(found)
     assert (at(39), at(46)) == (found[0].start, found[0].end)
-    assert not found[0].is_announced
 
 
 def test_a_stop_without_return_is_an_outage() -> None:

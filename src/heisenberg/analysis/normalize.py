@@ -86,10 +86,3 @@ def normalize(text: str) -> str:
 def _normalize(text: str) -> str:
     masked = _COMBINED.sub(lambda match: f"<{match.lastgroup}>", text)
     return _SPACE.sub(" ", masked).strip()[:MAX_LENGTH].rstrip()
-
-
-def explain(text: str) -> tuple[tuple[str, str], ...]:
-    """Tell what `normalize` masked: (mask name, original text) pairs in order of appearance."""
-    return tuple(
-        (match.lastgroup or "", match.group()) for match in _COMBINED.finditer(text[:MAX_LENGTH])
-    )

@@ -49,8 +49,6 @@ class Outage:
     start: datetime
     end: datetime | None
     """When it was back; None when it never came back."""
-    is_announced: bool
-    """It logged that it was stopping, rather than vanishing in mid-sentence."""
     back: Sighting | None = None
     """The record of its coming back."""
 
@@ -84,22 +82,17 @@ def find_outages(seen: Observations, run: Span) -> list[Outage]:
                         first,
                         first.time,
                         start.time,
-                        is_announced=True,
                         back=start,
                     )
                 )
             else:
                 last = _last_word(activity, start.time)
-                outages.append(
-                    Outage(
-                        activity.service, start, last, start.time, is_announced=False, back=start
-                    )
-                )
+                outages.append(Outage(activity.service, start, last, start.time, back=start))
         left = [
             s for s in stops if s.time not in used and not any(st.time > s.time for st in starts)
         ]
         if left:
-            outages.append(Outage(activity.service, left[0], left[0].time, None, is_announced=True))
+            outages.append(Outage(activity.service, left[0], left[0].time, None))
     return sorted(outages, key=lambda o: o.start)
 
 

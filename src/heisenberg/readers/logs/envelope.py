@@ -24,8 +24,6 @@ class Peeled(NamedTuple):
     """Whether the stream is a service's name."""
 
 
-Peel = "Callable[[str], Peeled | None]"
-
 _COMPOSE = re.compile(r"(?P<name>[A-Za-z0-9][\w.-]{0,80}?)\s*\| ?(?P<body>.*)", re.DOTALL)
 _POD = re.compile(r"\[?pod/(?P<pod>[\w.-]+)/(?P<name>[\w.-]+)\]? (?P<body>.*)", re.DOTALL)
 _RFC3339 = r"(?P<time>\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,9})?(?:Z|[+-]\d\d:\d\d))"
