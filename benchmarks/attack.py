@@ -14,6 +14,7 @@ import argparse
 import json
 import os
 import resource
+import signal
 import subprocess
 import sys
 import tempfile
@@ -40,6 +41,7 @@ class Outcome:
     """Negative when a signal ended it."""
     seconds: float
     peak_mb: float
+    """Of resident memory; never below what this script took when it started the command."""
     out: bytes
     err: str
 
@@ -102,6 +104,8 @@ def run(call: Call, folder: Path) -> Outcome:
 
 
 def _limit() -> None:
+    # Whoever starts us in the background may ignore Ctrl-C, and that would be inherited.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     resource.setrlimit(resource.RLIMIT_DATA, (MEMORY_BYTES, MEMORY_BYTES))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 

@@ -561,7 +561,7 @@ for form in ("text", "json", "markdown", "sarif"):
 
 def _safe_markdown(text: str) -> list[str]:
     """Code is shown as it is; outside it nothing may act."""
-    prose = re.sub(r"(?ms)^(`{3,}).*?^\1|(`+) .*? \2", "", text)
+    prose = re.sub(r"(?ms)^(`{3,}).*?^\1|(`+).*?\2", "", text)
     hostile = ("](javascript:", "<script", "<img")
     return [f"passes on {word!r}" for word in hostile if word in prose]
 
