@@ -12,6 +12,7 @@ import pytest
 from heisenberg import pipeline
 from heisenberg.cli import app
 from heisenberg.diagnosis import verify
+from heisenberg.readers.json_head import shape_of
 from heisenberg.sources import disk
 
 if TYPE_CHECKING:
@@ -264,3 +265,62 @@ def test_a_long_line_is_counted_once(tmp_path: Path, analyze: Any) -> None:
         p["reason"] for p in said.document["problems"]
     ]
     assert "KeyError: 'crème brûlée'" in said.quotes
+
+
+@pytest.mark.parametrize("half", [r"\ud83c cake", r"\ud83c", r"\udf70", r"\ud83cA"])
+def test_half_a_character_does_not_spoil_whole_ones(
+    half: str, tmp_path: Path, analyze: Any
+) -> None:
+    """JavaScript escapes the half of a character that it cut; the report is read all the same."""
+    message = rf"Error: {half} \\ud83c \ud83c\udf70 whole"
+    (tmp_path / "r.json").write_text(report(failed("MESSAGE")).replace("MESSAGE", message))
+
+    said = analyze(tmp_path)
+
+    assert "\\ud83c 🍰 whole" in said.quotes
+
+
+@pytest.mark.parametrize("wrong", [None, 7, 1e308, "x", [], {}, [[]], [{}]])
+@pytest.mark.parametrize("key", ["config", "suites", "errors", "stats"])
+def test_wrong_types_at_the_top_are_no_internal_error(
+    key: str, wrong: Any, tmp_path: Path, analyze: Any
+) -> None:
+    """A field of the wrong type is dropped, or the report is refused."""
+    (tmp_path / "r.json").write_text(json.dumps({**json.loads(report()), key: wrong}))
+
+    said = analyze(tmp_path)
+
+    assert said.code == 0 or "internal error" not in said.err
+
+
+@pytest.mark.parametrize("seconds", ["1e300", "NaN", "inf", "-1", "9" * 400, "x"])
+@pytest.mark.parametrize(
+    "when", ["9999-12-31T23:59:59", "0001-01-01T00:00:00+14:00", "99999999999"]
+)
+def test_impossible_times_of_junit_are_none(
+    seconds: str, when: str, tmp_path: Path, analyze: Any
+) -> None:
+    """A JUnit report whose clock is broken has no times, and all its failures."""
+    (tmp_path / "r.xml").write_text(
+        f'<testsuite name="s" timestamp="{when}" time="{seconds}">'
+        f'<testcase name="t" time="{seconds}"><failure>boom</failure></testcase></testsuite>'
+    )
+
+    said = analyze(tmp_path)
+
+    assert (0, 1) == (said.code, said.document["run"]["failed"])
+
+
+def test_a_start_east_of_the_first_year_is_no_time(tmp_path: Path, analyze: Any) -> None:
+    """A start that UTC cannot express is dropped."""
+    (tmp_path / "r.json").write_text(report(failed(startTime="0001-01-01T00:00:00+14:00")))
+
+    assert 0 == analyze(tmp_path).code
+
+
+def test_a_string_that_breaks_off_takes_linear_time() -> None:
+    """The head of a long JSON line may end inside a string full of quotes."""
+    started = time.process_time()
+    shape_of('{"message": "' + '\\"' * 32_000)
+
+    assert time.process_time() - started < 1

@@ -8,7 +8,9 @@ from collections.abc import Mapping
 Shape = Mapping[str, frozenset[str]]
 """Top-level keys, each with the keys of the objects one or two levels below it."""
 
-_TOKEN = re.compile(r'"((?:[^"\\]|\\.)*+)"(\s*:)?|[{}\[\]]', re.DOTALL)
+# A string that breaks off at the end is a token too: tried anew at each of its quotes, it would
+# take quadratic time.
+_TOKEN = re.compile(r'"((?:[^"\\]|\\.)*+)(?:"(\s*:)?)?|[{}\[\]]', re.DOTALL)
 _NEAR = 3
 """Levels looked at: an object in an array in a top-level key."""
 

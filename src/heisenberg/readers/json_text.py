@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, TypeVar, get_args
+from typing import TYPE_CHECKING, Any, TypeVar, get_args, get_origin
 
 import msgspec
 from msgspec.json import Decoder
@@ -22,9 +22,10 @@ MAX_BYTES = 1 << 30
 
 _NOTHING = frozenset({b"", b"[]", b"null"})
 _OFFSET = re.compile(r"\(byte (\d+)\)")
-_LONE_SURROGATE = re.compile(
-    rb"\\u[dD][89abAB][0-9a-fA-F]{2}(?!\\u[dD][c-fC-F])|(?<!\\)\\u[dD][c-fC-F][0-9a-fA-F]{2}"
+_SURROGATES = re.compile(
+    rb"\\\\|\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|(\\u[dD][89a-fA-F][0-9a-fA-F]{2})"
 )
+"""Escaped backslashes and whole characters are passed over; what is left are halves."""
 
 
 def decode(artefact: Artefact, kind: type[T]) -> T:
@@ -52,7 +53,8 @@ def decode(artefact: Artefact, kind: type[T]) -> T:
     except RecursionError as error:
         raise TooLargeError("JSON is nested too deeply to be a test report") from error
     except msgspec.DecodeError as error:
-        if "surrogate" in str(error):
+        # Half a character is told of in several ways, one of them as the end of the data.
+        if any(match[1] for match in _SURROGATES.finditer(data)):
             return _decode_leniently(data, kind)
         raise MalformedError(_where(data, str(error))) from error
 
@@ -86,7 +88,7 @@ def _where(data: bytes, message: str) -> str:
 
 def _without_lone_surrogates(data: bytes) -> bytes:
     """Replace escapes of half a character, as JavaScript writes for a cut string."""
-    return _LONE_SURROGATE.sub(rb"\\ufffd", data)
+    return _SURROGATES.sub(lambda match: rb"\ufffd" if match[1] else match[0], data)
 
 
 def _valid(data: bytes) -> bytes:
@@ -153,9 +155,12 @@ def _fit(value: object, kind: Any) -> Any:  # noqa: ANN401 (types as values)
     inner = next((a for a in (kind, *get_args(kind)) if _is_struct(a)), None)
     if inner is None:
         return msgspec.NODEFAULT
-    if isinstance(value, list):
+    is_array = get_origin(kind) is list
+    if is_array and isinstance(value, list):
         return [salvage(v, inner) for v in value if isinstance(v, dict)]
-    return salvage(value, inner) if isinstance(value, dict) else msgspec.NODEFAULT
+    if not is_array and isinstance(value, dict):
+        return salvage(value, inner)
+    return msgspec.NODEFAULT
 
 
 def _is_struct(kind: object) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -15,6 +14,10 @@ MAX_TEXT = 256 * 1024
 
 NO_TEXT = "Failed; the report holds no error text."
 
+MAX_SECONDS = 1e8
+"""Three years; more is no duration, and arithmetic on it overflows."""
+YEARS = range(1970, 2200)
+"""In which a run can have been; arithmetic on the ends of the calendar overflows."""
 _EPOCH = re.compile(r"\d{10}(?:\d{3})?(?:\.\d+)?")
 _MILLISECONDS = 1e11
 """An epoch time beyond this is in milliseconds: in seconds it would be the year 5138."""
@@ -40,7 +43,7 @@ def parse_ms(seconds: str) -> float | None:
         value = float(text.removesuffix("s"))
     except ValueError:
         return None
-    return round(value * 1000, 6) if math.isfinite(value) and value >= 0 else None
+    return round(value * 1000, 6) if 0 <= value <= MAX_SECONDS else None
 
 
 @lru_cache(maxsize=1024)
@@ -52,7 +55,7 @@ def parse_time(text: str) -> tuple[datetime, bool] | None:
         no time.
     """
     moment = _moment(text.strip())
-    if moment is None:
+    if moment is None or moment.year not in YEARS:
         return None
     try:
         if moment.tzinfo is None:
@@ -70,7 +73,10 @@ def _moment(text: str) -> datetime | None:
         pass
     if _EPOCH.fullmatch(text):
         value = float(text)
-        return datetime.fromtimestamp(value / 1000 if value > _MILLISECONDS else value, UTC)
+        try:
+            return datetime.fromtimestamp(value / 1000 if value > _MILLISECONDS else value, UTC)
+        except (OverflowError, ValueError, OSError):
+            return None
     for form in _TIME_FORMATS:
         try:
             moment = datetime.strptime(text, form)  # noqa: DTZ007 (the caller adds the zone)

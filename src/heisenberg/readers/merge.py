@@ -185,7 +185,10 @@ def _span(run: Run) -> tuple[datetime, datetime] | None:
     """Start and end."""
     if run.started_at is None or run.duration_ms is None:
         return None
-    return run.started_at, run.started_at + timedelta(milliseconds=run.duration_ms)
+    try:
+        return run.started_at, run.started_at + timedelta(milliseconds=run.duration_ms)
+    except OverflowError:
+        return None
 
 
 def _add_beside(tests: dict[TestId, Test], test: Test, run: Run) -> None:

@@ -205,7 +205,10 @@ def _utc(moment: datetime | None) -> datetime | None:
         return moment
     if moment.tzinfo is None:
         return moment.replace(tzinfo=UTC)
-    return moment.astimezone(UTC)
+    try:
+        return moment.astimezone(UTC)
+    except OverflowError:
+        return None
 
 
 def _tags(spec: schema.Spec, test: schema.Test) -> tuple[str, ...]:
