@@ -57,11 +57,12 @@ class _Reader:
         self.artefact = artefact
         self.tests: list[Test] = []
         self.ranges: list[tuple[Suite, int]] = []
-        self.known: dict[tuple[tuple[str, ...], str, str], dict[tuple[str, ...], int]] = {}
-        self.group: dict[tuple[str, ...], int] = {}
-        """That of the case before, with the suite and the file that it is for."""
-        self.suite: Suite | None = None
-        self.file = ""
+        self.paths: list[tuple[str, ...]] = []
+        """Of the suite of each test."""
+        self.last: dict[TestId, int] = {}
+        """Where in `tests` the last repetition of a test is, in the suites that had it first."""
+        self.elsewhere: dict[tuple[tuple[str, ...], TestId], int] = {}
+        """The same for tests that were met in other suites before."""
 
     def run(self, *, repair: bool) -> Run:
         suites = SuiteReader(self.artefact)
@@ -93,46 +94,42 @@ class _Reader:
     def add(self, case: Case, suite: Suite) -> None:
         """Add a case as a test, or as a retry of one that failed."""
         file, titles, attempts, location, tags = case
-        if suite is not self.suite or file != self.file:
-            self.suite, self.file = suite, file
-            self.group = self.known.setdefault((suite.path, file, suite.project), {})
-        group = self.group
-        position = group.get(titles)
-        repeat = 0
-        if position is not None:
+        test_id = TestId(file, titles, suite.project)
+        test = Test(test_id, attempts, Status.PASSED, location, tags)
+        number = len(self.tests)
+        position = self.last.setdefault(test_id, number)
+        if position != number:
+            self.add_again(test, suite, position)
+        else:
+            self.tests.append(test)
+            self.paths.append(suite.path)
+
+    def add_again(self, test: Test, suite: Suite, position: int) -> None:
+        """Add a case of which a test of the same name is known, at that position."""
+        number = len(self.tests)
+        is_elsewhere = self.paths[position] != suite.path
+        if is_elsewhere:
+            position = self.elsewhere.setdefault((suite.path, test.id), number)
+        if position != number:
             before = self.tests[position]
             if not suite.is_playwright and before.attempts[-1].status in _RED:
                 tried = len(before.attempts)
-                again = (replace(a, retry=tried + i) for i, a in enumerate(attempts))
+                again = (replace(a, retry=tried + i) for i, a in enumerate(test.attempts))
                 self.tests[position] = replace(before, attempts=(*before.attempts, *again))
                 return
-            repeat = before.id.repeat + 1
-        group[titles] = len(self.tests)
-        self.tests.append(
-            Test(
-                TestId(file, titles, suite.project, repeat),
-                attempts,
-                Status.PASSED,
-                location,
-                tags,
-            )
-        )
+            if is_elsewhere:
+                self.elsewhere[suite.path, test.id] = number
+            else:
+                self.last[test.id] = number
+            test = replace(test, id=replace(test.id, repeat=before.id.repeat + 1))
+        self.tests.append(test)
+        self.paths.append(suite.path)
 
     def told_apart(self) -> list[Test]:
         """Name the suite in the titles of tests that only their suites tell apart."""
-        if len(self.known) < 2 or len({(f, p) for _, f, p in self.known}) == len(self.known):  # noqa: PLR2004 (a pair)
+        if not self.elsewhere:
             return self.tests
-        seen: set[tuple[str, str, tuple[str, ...]]] = set()
-        shared: set[TestId] = set()
-        for (_, file, project), group in self.known.items():
-            for titles in group:
-                key = (file, project, titles)
-                if key in seen:
-                    shared.add(TestId(file, titles, project))
-                seen.add(key)
-        if not shared:
-            return self.tests
-        return self.renamed(shared)
+        return self.renamed({test_id for _, test_id in self.elsewhere})
 
     def renamed(self, shared: set[TestId]) -> list[Test]:
         """Prefix the innermost suite's name; where that does not tell either, count."""

@@ -41,6 +41,7 @@ class SuiteReader:
     def __init__(self, artefact: Artefact) -> None:
         self.source = artefact.source
         self.current = Suite()
+        self.entered: etree._Element | None = None
         self.outer: etree._Element | None = None
         self.around = _Around()
         self.failures: list[Failure] = []
@@ -54,6 +55,7 @@ class SuiteReader:
 
     def enter(self, element: etree._Element | None, classname: str | None) -> Suite:
         """Describe the suite that a case of that class stands in."""
+        self.entered = element
         if element is None:
             self.current = Suite()
             return self.current
@@ -70,7 +72,7 @@ class SuiteReader:
         is_playwright = (
             around.may_be_playwright
             and project is not None
-            and bool(path)
+            and len(path) == 1
             and classname == element.get("name")
         )
         self.current = Suite(
@@ -95,7 +97,10 @@ class SuiteReader:
 
     def end(self, element: etree._Element) -> None:
         """Take what a suite says of itself, and empty it."""
-        started_at, duration_ms = self.time_of(element), parse_ms(element.get("time") or "")
+        if element is self.entered:
+            started_at, duration_ms = self.current.started_at, self.current.duration_ms
+        else:
+            started_at, duration_ms = self.time_of(element), parse_ms(element.get("time") or "")
         if local_name(element) == "testsuite":
             self.suites += 1
             self.suite_ms = duration_ms
