@@ -70,7 +70,8 @@ def analyze(
     artefacts = [a for a in found.artefacts if a.path.resolve() in mine]
     explicit = {path for path in paths if path.is_file()}
     reports = sort_out(artefacts, explicit, progress)
-    extra = _only_logs(a for a in found.artefacts if a.path.resolve() not in mine)
+    others = [a for a in found.artefacts if a.path.resolve() not in mine]
+    extra = _only_logs(others, {path for path in logs if path.is_file()})
     problems = (*found.problems, *reports.problems, *extra.problems, *_apart(reports.runs))
     if not reports.runs:
         raise NoReportError(_no_report(paths, problems))
@@ -127,13 +128,17 @@ def sort_out(
     return Sorted(tuple(runs), tuple(logs), tuple(problems))
 
 
-def _only_logs(artefacts: Iterable[Artefact]) -> Sorted:
+def _only_logs(artefacts: Iterable[Artefact], explicit: set[Path]) -> Sorted:
     """What `--logs` names: what is no log is a problem."""
     logs: list[Artefact] = []
     problems: list[Problem] = []
     for artefact in artefacts:
         try:
             if registry.looks_like_report(artefact):
+                if artefact.path in explicit:
+                    problems.append(
+                        Problem(artefact.source, "is a test report; give it before --logs")
+                    )
                 continue
             if log_readers.sniff(artefact) is not None:
                 logs.append(artefact)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 
 from heisenberg.model.diagnosis import Mechanism
 
@@ -216,6 +217,7 @@ MAX_FRAGMENT = 180
 """Characters of the words that tell a trouble, with what stands around them."""
 
 
+@lru_cache(maxsize=4096)
 def find_trouble(text: str) -> tuple[Mechanism, str]:
     """Find the trouble that a text tells of, and the words that tell it.
 
@@ -247,6 +249,7 @@ def _fragment(text: str, start: int, end: int) -> str:
     return line[first : first + MAX_FRAGMENT].strip()
 
 
+@lru_cache(maxsize=4096)
 def name_trouble(text: str) -> Mechanism:
     """Name the trouble that a text tells of.
 
