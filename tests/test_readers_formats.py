@@ -152,6 +152,21 @@ def test_case_after_a_failed_one_is_its_retry(tmp_path: Path) -> None:
     assert [("c › a", 0, "flaky"), ("c › b", 0, "passed"), ("c › b", 1, "failed")] == outcomes
 
 
+def test_same_case_in_two_suites_is_two_tests(tmp_path: Path) -> None:
+    """Suites tell tests of one name apart, and a retry or repetition stays in its suite."""
+    green = "<testcase name='a' classname='C'/>"
+    red = "<testcase name='a' classname='C'><failure/></testcase>"
+    suites = f"<testsuite name='s'>{green}</testsuite><testsuite name='t'>{red}{green}</testsuite>"
+    run = read_bytes(tmp_path, f"<testsuites>{suites}{suites}</testsuites>".encode())
+
+    assert [(("s", "C", "a"), 0, 1), (("t", "C", "a"), 0, 2)] == [
+        (t.id.titles, t.id.repeat, len(t.attempts)) for t in run.tests[:2]
+    ]
+    assert [("s", 1, 1), ("t", 1, 2)] == [
+        (t.id.titles[0], t.id.repeat, len(t.attempts)) for t in run.tests[2:]
+    ]
+
+
 def test_timed_out_attempt_without_error_still_says_so(tmp_path: Path) -> None:
     """An attempt that went wrong carries at least one failure."""
     run = read_bytes(
