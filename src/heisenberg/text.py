@@ -14,7 +14,7 @@ ELLIPSIS = "…"
 
 _ESCAPES = re.compile(
     r"""
-    [\x1b\x90\x98\x9b\x9d-\x9f]  # first on its own: five times as fast as in each alternative
+    [\x1b\x90\x98\x9b\x9d-\x9f]  # first on its own: four times as fast as in each alternative
     (?: (?:(?<=\x1b)\[ | (?<=\x9b)) [0-?]*+ [ -/]*+ [@-~]?                      # CSI: colours
       | (?:(?<=\x1b)\] | (?<=\x9d)) [^\x07\x1b\x9c]*+ (?:\x07|\x1b\\|\x9c)?     # OSC: titles, links
       | (?:(?<=\x1b)[PX^_] | (?<=[\x90\x98\x9e\x9f])) [^\x1b\x9c]*+ (?:\x1b\\|\x9c)?  # DCS, SOS, PM
