@@ -43,7 +43,7 @@ def results(report: Report) -> list[dict[str, Any]]:
 @pytest.mark.parametrize("report", [a_report(), a_report(tests=50), green_report])
 def test_the_log_is_valid(report: Report) -> None:
     """It satisfies the schema of SARIF 2.1.0."""
-    validator().validate(json.loads(sarif.render(report)))
+    assert [] == list(validator().iter_errors(json.loads(sarif.render(report))))
 
 
 @given(hostile_text)

@@ -121,9 +121,12 @@ def test_services_are_neither(name: str) -> None:
     )
 )  # fmt: skip
 def test_any_text_is_searched(text: str) -> None:
-    """No text, not even a broken URL, makes the search for hosts raise."""
-    external_host((text,))
-    dependency((text,), ("api",), {}, "web")
+    """What is named stands in the text, and no text, not even a broken URL, makes it raise."""
+    outside = external_host((text,))
+    named = dependency((text,), (), {}, "web")
+
+    assert outside in text
+    assert not outside or outside == named
 
 
 @pytest.mark.parametrize("unit", ["a.", "1.", "at a.", "http://", "ata", "host=", "the ", "localhost:", " ", "a@"])  # fmt: skip

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING
 
 from heisenberg.diagnosis.claim import Claim
 from heisenberg.diagnosis.context import cite_record
 from heisenberg.diagnosis.rules.citing import at_place, cite_cause, request_of
+from heisenberg.diagnosis.rules.code import DRAWN
 from heisenberg.diagnosis.rules.readings import EXPIRY, reading_of
 from heisenberg.model.correlation import SuspectKind
 from heisenberg.model.diagnosis import Mechanism, Owner
@@ -15,7 +15,6 @@ from heisenberg.model.diagnosis import Mechanism, Owner
 if TYPE_CHECKING:
     from heisenberg.diagnosis.context import Context
 
-_DRAWN = re.compile(r"random|faker|shuffle|choice\(", re.IGNORECASE)
 _SAID = (SuspectKind.EXCEPTION, SuspectKind.ERROR, SuspectKind.REQUEST, SuspectKind.WARNING)
 """Kinds of suspects that say something in words."""
 
@@ -141,7 +140,7 @@ def refused_request(context: Context) -> Claim | None:
     owner, mechanism, strength, why, fix = reading
     if context.offsets and EXPIRY.search(cause.root.message):
         return None  # a clock that is off is what expires things too soon
-    if _DRAWN.search(context.code):
+    if DRAWN.search(context.code):
         strength *= 0.25  # what the test sends is left to chance
     return Claim(
         owner,

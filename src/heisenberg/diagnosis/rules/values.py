@@ -7,6 +7,7 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from heisenberg.diagnosis.claim import Claim
+from heisenberg.diagnosis.rules.code import DRAWN, SLEEP
 from heisenberg.model.diagnosis import Mechanism, Owner
 
 if TYPE_CHECKING:
@@ -37,7 +38,6 @@ _PARALLEL = re.compile(
     r"ThreadPool|Thread\(|threading|concurren|parallel|asyncio\.gather|Promise\.all|simultaneous|goroutine|ExecutorService",
     re.IGNORECASE,
 )
-_RANDOM = re.compile(r"random|faker|shuffle|\bsample\(|uuid|nonce|choice\(", re.IGNORECASE)
 _WORDS = re.compile(r"[\w.$-]+")
 
 
@@ -155,7 +155,7 @@ def left_over_data(context: Context) -> Claim | None:
         return None
     if expected is None or received is None or received <= expected:
         return None
-    if any(_sleeps(line) for line in (*f.code_before, f.code)):
+    if SLEEP.search("\n".join((*f.code_before, f.code))):
         return None
     if expected == 0 and received.is_integer():
         return Claim(
@@ -205,7 +205,7 @@ def other_order(context: Context) -> Claim | None:
     f = context.fact
     if not f.has_received:
         return None
-    drawn = _RANDOM.search(context.code)
+    drawn = DRAWN.search(context.code)
     expected, received = _WORDS.findall(f.expected), _WORDS.findall(f.received)
     permuted = len(expected) > 1 and expected != received and Counter(expected) == Counter(received)
     if not permuted and not drawn:
@@ -232,7 +232,7 @@ def wrong_status(context: Context) -> Claim | None:
     f = context.fact
     if f.http_status is None:
         return _other_success(context)
-    drawn = f.http_status < 500 and _RANDOM.search(context.code)  # noqa: PLR2004 (HTTP classes)
+    drawn = f.http_status < 500 and DRAWN.search(context.code)  # noqa: PLR2004 (HTTP classes)
     owner, mechanism, strength = _STATUSES.get(
         f.http_status,
         (Owner.PRODUCT, Mechanism.BACKEND_ERROR, 0.6)
@@ -312,15 +312,6 @@ def _single(text: str) -> float | None:
         return float(found[0].replace(",", "")) if len(found) == 1 else None
     except ValueError:
         return None
-
-
-_SLEEP = re.compile(
-    r"waitForTimeout|\bsleep\(|Thread\.sleep|setTimeout|cy\.wait\(\d|time\.Sleep|Task\.Delay|wait_for_timeout|usleep"
-)
-
-
-def _sleeps(line: str) -> bool:
-    return bool(_SLEEP.search(line))
 
 
 def _subject(context: Context) -> str:

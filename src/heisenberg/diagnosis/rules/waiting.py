@@ -7,15 +7,12 @@ from typing import TYPE_CHECKING
 
 from heisenberg.diagnosis.claim import Citation, Claim
 from heisenberg.diagnosis.context import clip
+from heisenberg.diagnosis.rules.code import SLEEP
 from heisenberg.model.diagnosis import Mechanism, Owner, Symptom
 
 if TYPE_CHECKING:
     from heisenberg.diagnosis.context import Context
 
-_SLEEP = re.compile(
-    r"waitForTimeout\([^)]*\)|wait_for_timeout\([^)]*\)|\bsleep\([^)]*\)|Thread\.sleep\([^)]*\)|cy\.wait\(\d[^)]*\)"
-    r"|setTimeout\([^)]*\)|time\.Sleep\([^)]*\)|Task\.Delay\([^)]*\)"
-)
 _ONE_LOOK = re.compile(
     r"expect\(\s*await\b|\.(?:count|textContent|innerText|inputValue|isVisible|isEnabled|allTextContents|isChecked)\(\)"
     r"|\.(?:text_content|inner_text|is_visible|all_text_contents)\(\)|find_element|getText\(\)"
@@ -30,7 +27,7 @@ _SMALL_BUDGET_MS = 3000
 
 def fixed_sleep(context: Context) -> Claim | None:
     """The test sleeps for a fixed time and then looks once."""
-    sleeps = _SLEEP.findall(context.code)
+    sleeps = SLEEP.findall(context.code)
     f = context.fact
     if not sleeps or f.is_polling:
         return None
@@ -51,7 +48,7 @@ def fixed_sleep(context: Context) -> Claim | None:
 def read_too_early(context: Context) -> Claim | None:
     """The test reads the page once, without waiting for what it wants to see."""
     f = context.fact
-    if f.is_polling or not f.has_received or _SLEEP.search(context.code):
+    if f.is_polling or not f.has_received or SLEEP.search(context.code):
         return None
     if not _ONE_LOOK.search(f.code):
         return None
