@@ -1,0 +1,56 @@
+"""The application: settings, state, middleware and routes put together."""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+from fastapi import FastAPI
+
+from heisenberg import __version__
+from heisenberg.backend import errors
+from heisenberg.backend.auth import AuthenticationMiddleware
+from heisenberg.backend.config import Settings, load_settings
+from heisenberg.backend.middleware import (
+    AccessLogMiddleware,
+    BodyLimitMiddleware,
+    RateLimitMiddleware,
+    RequestIDMiddleware,
+)
+from heisenberg.backend.state import State
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+
+def create_app(settings: Settings | None = None) -> FastAPI:
+    """Put the service together; it connects to nothing before it starts.
+
+    Args:
+        settings: Read from the environment when not given.
+
+    Raises:
+        SettingsError: A variable of the environment is wrong.
+    """
+    settings = settings or load_settings()
+    state = State(settings)
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        await state.start()
+        try:
+            yield
+        finally:
+            await state.stop()
+
+    app = FastAPI(title="Heisenberg", version=__version__, lifespan=lifespan)
+    app.state.shared = state
+    errors.add_handlers(app)
+    # The last one added is the outermost.
+    app.add_middleware(RateLimitMiddleware, state)
+    app.add_middleware(AuthenticationMiddleware, state)
+    app.add_middleware(BodyLimitMiddleware, settings.max_body_bytes, settings.body_timeout_s)
+    app.add_middleware(errors.ErrorMiddleware)
+    app.add_middleware(AccessLogMiddleware, state)
+    app.add_middleware(RequestIDMiddleware)
+    return app

@@ -1,0 +1,266 @@
+"""Settings of the service: `HEISENBERG_…` variables or a `.env` file, checked when it starts.
+
+The only module that reads the environment.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import (
+    AliasChoices,
+    Field,
+    SecretStr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import ArgumentError
+
+from heisenberg.errors import UsageError
+
+PREFIX = "HEISENBERG_"
+"""Of every variable; `DATABASE_URL` alone is read without it too."""
+MIN_SECRET_CHARS = 32
+"""Of the secret key: 128 bits when it is hexadecimal."""
+
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+
+class SettingsError(UsageError):
+    """A setting is missing or wrong; the message names its variable."""
+
+
+class LogFormat(StrEnum):
+    """How a log line is written."""
+
+    JSON = "json"
+    CONSOLE = "console"
+
+
+def _default_data_dir() -> Path:
+    """Where programs of this user keep their data."""
+    home = os.environ.get("XDG_DATA_HOME")
+    return (Path(home) if home else Path.home() / ".local" / "share") / "heisenberg"
+
+
+class Settings(BaseSettings):
+    """Everything that can be set, with its default."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX,
+        env_file=".env",
+        env_ignore_empty=True,
+        extra="ignore",
+        frozen=True,
+        populate_by_name=True,
+        hide_input_in_errors=True,
+        validate_default=True,
+    )
+
+    data_dir: Path = Field(
+        default_factory=_default_data_dir,
+        description="Folder of the embedded database and of the generated secret key.",
+    )
+    database_url: Annotated[
+        SecretStr | None,
+        Field(
+            validation_alias=AliasChoices("HEISENBERG_DATABASE_URL", "DATABASE_URL"),
+            description="PostgreSQL or SQLite; unset, `heisenberg.db` in the data folder.",
+        ),
+    ] = None
+    database_pool_size: Annotated[
+        int, Field(ge=1, le=1000, description="Connections that a process keeps open.")
+    ] = 10
+    database_max_overflow: Annotated[
+        int, Field(ge=0, le=1000, description="Connections beyond these under load.")
+    ] = 10
+    database_pool_timeout_s: Annotated[
+        float, Field(gt=0, le=600, description="Wait for a free connection before 503.")
+    ] = 5.0
+    database_connect_timeout_s: Annotated[
+        float, Field(gt=0, le=600, description="Wait for a new connection before 503.")
+    ] = 5.0
+    database_statement_timeout_s: Annotated[
+        float, Field(gt=0, le=3600, description="Longest that one statement may run.")
+    ] = 30.0
+    secret_key: Annotated[
+        SecretStr | None,
+        Field(
+            description="Keys the hashes of API keys: at least 32 characters, the same in every "
+            "process. Unset, one is generated and kept in the data folder."
+        ),
+    ] = None
+    log_level: Annotated[
+        Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"],
+        Field(description="Least severe level that is written."),
+    ] = "INFO"
+    log_format: Annotated[
+        LogFormat, Field(description="`json`, one object a line, or `console`, for people.")
+    ] = LogFormat.JSON
+    retry_max_retries: Annotated[
+        int, Field(ge=0, le=20, description="Tries after the first one.")
+    ] = 3
+    retry_base_delay: Annotated[
+        float,
+        Field(ge=0, le=3600, description="Seconds before the first retry; doubles each time."),
+    ] = 1.0
+    retry_max_delay: Annotated[
+        float, Field(ge=0, le=3600, description="Longest that these seconds become.")
+    ] = 60.0
+    retry_deadline_s: Annotated[
+        float, Field(gt=0, le=86400, description="All tries and waits together.")
+    ] = 120.0
+    rate_limit_per_minute: Annotated[
+        int, Field(ge=1, le=1_000_000, description="Requests in any 60 s, of one key or address.")
+    ] = 60
+    rate_limit_burst: Annotated[
+        int, Field(ge=1, le=1_000_000, description="Requests in any one second, likewise.")
+    ] = 10
+    rate_limit_failed_auth_per_minute: Annotated[
+        int,
+        Field(
+            ge=1, le=1_000_000, description="Failed authentications in any 60 s, of one address."
+        ),
+    ] = 10
+    rate_limit_storage: Annotated[
+        SecretStr,
+        Field(description="`memory://`, or a Valkey or Redis URL that all processes share."),
+    ] = SecretStr("memory://")
+    trusted_proxies: Annotated[
+        tuple[Network, ...],
+        NoDecode,
+        Field(description="Addresses or networks, by commas, whose `X-Forwarded-For` is believed."),
+    ] = ()
+    max_body_bytes: Annotated[
+        int, Field(ge=1024, le=1 << 30, description="Largest request body.")
+    ] = 20 << 20
+    body_timeout_s: Annotated[
+        float, Field(gt=0, le=3600, description="Longest that a body may take to arrive.")
+    ] = 30.0
+    analysis_workers: Annotated[
+        int, Field(ge=1, le=256, description="Processes that analyse side by side.")
+    ] = min(4, os.cpu_count() or 1)
+    analysis_timeout_s: Annotated[
+        float, Field(gt=0, le=3600, description="Longest that one analysis may take.")
+    ] = 60.0
+    health_slow_ms: Annotated[
+        float, Field(gt=0, le=1000, description="Database latency from which health is degraded.")
+    ] = 250.0
+    shutdown_grace_s: Annotated[
+        float, Field(ge=0, le=3600, description="Wait for requests in flight when told to stop.")
+    ] = 30.0
+
+    @field_validator("log_level", mode="before")
+    @classmethod
+    def _upper(cls, value: Any) -> Any:
+        """Accept `info` for `INFO`."""
+        return value.upper() if isinstance(value, str) else value
+
+    @field_validator("log_format", mode="before")
+    @classmethod
+    def _lower(cls, value: Any) -> Any:
+        """Accept `JSON` for `json`."""
+        return value.lower() if isinstance(value, str) else value
+
+    @field_validator("trusted_proxies", mode="before")
+    @classmethod
+    def _split(cls, value: Any) -> Any:
+        """Accept a list by commas."""
+        if isinstance(value, str):
+            return tuple(part.strip() for part in value.split(",") if part.strip())
+        return value
+
+    @field_validator("secret_key")
+    @classmethod
+    def _long_enough(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and len(value.get_secret_value()) < MIN_SECRET_CHARS:
+            raise ValueError(f"needs at least {MIN_SECRET_CHARS} characters")
+        return value
+
+    @field_validator("rate_limit_storage")
+    @classmethod
+    def _known_storage(cls, value: SecretStr) -> SecretStr:
+        scheme = value.get_secret_value().partition("://")[0]
+        if scheme not in {"memory", "redis", "rediss", "valkey", "valkeys"}:
+            raise ValueError("is neither memory:// nor a valkey://, redis:// or rediss:// URL")
+        return value
+
+    @field_validator("database_url")
+    @classmethod
+    def _known_database(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None:
+            async_url(value.get_secret_value())
+        return value
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Settings:
+        if self.retry_base_delay > self.retry_max_delay:
+            raise ValueError("retry_base_delay is above retry_max_delay")
+        return self
+
+    @property
+    def database(self) -> URL:
+        """Where the database is, with the driver that is used."""
+        if self.database_url is not None:
+            return async_url(self.database_url.get_secret_value())
+        return URL.create("sqlite+aiosqlite", database=str(self.data_dir / "heisenberg.db"))
+
+
+def async_url(raw: str) -> URL:
+    """Turn a database URL as people write it into the one for our drivers.
+
+    `postgres://` and `postgresql://` get asyncpg, `sqlite://` gets aiosqlite, and libpq's
+    `sslmode` becomes asyncpg's `ssl`.
+
+    Raises:
+        ValueError: It is no URL, or of another database.
+    """
+    try:
+        url = make_url(raw)
+    except (ArgumentError, ValueError):
+        raise ValueError("is no database URL, such as postgresql://user@host/name") from None
+    match url.drivername:
+        case "postgres" | "postgresql" | "postgresql+asyncpg":
+            url = url.set(drivername="postgresql+asyncpg")
+        case "sqlite" | "sqlite+aiosqlite":
+            url = url.set(drivername="sqlite+aiosqlite")
+        case other:
+            raise ValueError(f"{other!r} is not supported; use postgresql:// or sqlite:///")
+    if mode := url.query.get("sslmode"):
+        url = url.difference_update_query(["sslmode"]).update_query_dict({"ssl": mode})
+    return url
+
+
+def load_settings(**given: Any) -> Settings:
+    """Read the settings.
+
+    Args:
+        given: Settings that the caller knows better than the environment.
+
+    Raises:
+        SettingsError: One is wrong; each is named by its variable, and no value is repeated.
+    """
+    try:
+        return Settings(**given)
+    except ValidationError as error:
+        raise SettingsError("; ".join(_told(e) for e in error.errors(include_url=False))) from None
+
+
+def unknown_variables() -> list[str]:
+    """Variables that look like settings and are none, by name."""
+    known = {PREFIX + name.upper() for name in Settings.model_fields}
+    return sorted(name for name in os.environ if name.startswith(PREFIX) and name not in known)
+
+
+def _told(error: Any) -> str:
+    """One wrong setting in words."""
+    where = str(error["loc"][0]) if error["loc"] else ""
+    name = where if where.isupper() else (PREFIX + where.upper() if where else "settings")
+    return f"{name}: {error['msg'].removeprefix('Value error, ')}"

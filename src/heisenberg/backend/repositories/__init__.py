@@ -1,0 +1,1 @@
+"""The queries, each scoped to one organization."""

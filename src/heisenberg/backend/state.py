@@ -1,0 +1,43 @@
+"""What all requests of one application share."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+from fastapi import Depends, Request
+
+from heisenberg.backend.database import Database
+from heisenberg.backend.metrics import Metrics
+from heisenberg.backend.rate_limit import make_limiters
+
+if TYPE_CHECKING:
+    from heisenberg.backend.config import Settings
+
+
+class State:
+    """Made with the application; nothing is connected before `start`."""
+
+    def __init__(self, settings: Settings) -> None:
+        """Make the parts from the settings."""
+        self.settings = settings
+        self.metrics = Metrics()
+        self.database = Database(settings)
+        self.limiter, self.failed_auth_limiter = make_limiters(settings)
+
+    async def start(self) -> None:
+        """Start what works beside the requests."""
+
+    async def stop(self) -> None:
+        """Finish that, and give up all connections."""
+        await self.limiter.close()
+        await self.failed_auth_limiter.close()
+        await self.database.close()
+
+
+def _state(request: Request) -> State:
+    state: State = request.app.state.shared
+    return state
+
+
+Shared = Annotated[State, Depends(_state)]
+"""A route's parameter that gives it the application's state."""
