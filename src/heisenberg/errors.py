@@ -4,10 +4,17 @@
     ├── UsageError           the command cannot be carried out as given
     │   └── NoReportError    no readable test report among the paths
     ├── SourceError          a path cannot be opened or walked
-    └── ReadError            an artefact's bytes are not what they should be
-        ├── UnknownFormatError   no reader claims it
-        ├── MalformedError       claimed, but broken: truncated, invalid, wrong type
-        └── TooLargeError        beyond a stated limit
+    ├── ReadError            an artefact's bytes are not what they should be
+    │   ├── UnknownFormatError   no reader claims it
+    │   ├── MalformedError       claimed, but broken: truncated, invalid, wrong type
+    │   └── TooLargeError        beyond a stated limit
+    └── EngineError          what diagnoses (a worker process, a model provider) gave no answer
+        ├── TransientEngineError         the same request may succeed later
+        │   ├── EngineRateLimitedError   too many requests of ours
+        │   ├── EngineOverloadedError    too many requests of everybody's
+        │   └── EngineTimeoutError       no answer in time; a TimeoutError too
+        ├── EngineAuthenticationError    the credentials are wrong: trying again changes nothing
+        └── EngineRejectedError          the request is wrong: likewise
 
 A message names what, where and what to do next. It is shown to the user as one line.
 """
@@ -43,3 +50,41 @@ class MalformedError(ReadError):
 
 class TooLargeError(ReadError):
     """The artefact, or a part of it, is beyond a stated limit."""
+
+
+class EngineError(HeisenbergError):
+    """What diagnoses gave no answer: a worker process, or a model provider."""
+
+
+class TransientEngineError(EngineError):
+    """The fault is of the moment: the same request may succeed later."""
+
+    def __init__(self, message: str, *, retry_after_s: float | None = None) -> None:
+        """Say what happened.
+
+        Args:
+            message: What the engine did.
+            retry_after_s: Seconds after which it asked to be tried again, if it did.
+        """
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
+
+
+class EngineRateLimitedError(TransientEngineError):
+    """We asked more often than the engine allows us to."""
+
+
+class EngineOverloadedError(TransientEngineError):
+    """The engine has more work than it can take, whoever it is from."""
+
+
+class EngineTimeoutError(TransientEngineError, TimeoutError):
+    """The engine did not answer in time."""
+
+
+class EngineAuthenticationError(EngineError):
+    """The engine does not accept the credentials; trying again changes nothing."""
+
+
+class EngineRejectedError(EngineError):
+    """The engine does not accept the request as it is; trying again changes nothing."""
