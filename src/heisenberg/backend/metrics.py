@@ -2,11 +2,209 @@
 
 from __future__ import annotations
 
-from prometheus_client import CollectorRegistry
+import platform
+from typing import TYPE_CHECKING
+
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    GCCollector,
+    Histogram,
+    PlatformCollector,
+    ProcessCollector,
+)
+from prometheus_client.exposition import choose_encoder
+from sqlalchemy.pool import QueuePool
+
+from heisenberg import __version__
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from sqlalchemy.ext.asyncio import AsyncEngine
+
+UNMATCHED = "unmatched"
+"""Route of a request whose path is none of ours: paths are endless, series must not be."""
+OTHER = "other"
+"""Of a method, a decision or the like that is none of the known ones."""
+METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+DECISIONS = frozenset({"allowed", "refused", "failed_auth_refused", "degraded"})
+"""Of the limiters; `degraded` is one that a process made alone because the store was away."""
+OUTCOMES = frozenset({"finished", "failed", "timed_out", "refused"})
+"""Of an analysis; `refused` because too many were waiting."""
+REQUEST_BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+ANALYSIS_BUCKETS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
 
 
 class Metrics:
-    """The counters of one application. PLACEHOLDER: filled in by its owner."""
+    """The counters of one application; two of them in one process know nothing of each other.
+
+    Every label's values are bounded, whatever clients send. The two methods that run on each request
+    keep their label children in a dictionary: finding a child by its labels costs more than counting.
+    """
 
     def __init__(self) -> None:
-        self.registry = CollectorRegistry()
+        """Declare everything, so that a scrape tells zero rather than nothing."""
+        self.registry = registry = CollectorRegistry()
+        ProcessCollector(registry=registry)
+        PlatformCollector(registry=registry)
+        GCCollector(registry=registry)
+        Gauge(
+            "heisenberg_build_info",
+            "Always 1; the labels tell what runs.",
+            ["version", "python"],
+            registry=registry,
+        ).labels(__version__, platform.python_version()).set(1)
+        self._requests = Counter(
+            "heisenberg_http_requests_total",
+            "Requests that were answered.",
+            ["method", "route", "status"],
+            registry=registry,
+        )
+        self._seconds = Histogram(
+            "heisenberg_http_request_duration_seconds",
+            "From the first byte of a request to the last of its answer.",
+            ["method", "route"],
+            buckets=REQUEST_BUCKETS_S,
+            registry=registry,
+        )
+        self._in_flight = 0
+        Gauge(
+            "heisenberg_http_requests_in_flight",
+            "Requests that are being answered.",
+            registry=registry,
+        ).set_function(lambda: self._in_flight)
+        limited = Counter(
+            "heisenberg_rate_limit_decisions_total",
+            "What the limiters said.",
+            ["decision"],
+            registry=registry,
+        )
+        self._limited = {d: limited.labels(d).inc for d in sorted(DECISIONS | {OTHER})}
+        self._retries = Counter(
+            "heisenberg_retries_total",
+            "Calls to others that failed and were tried again.",
+            registry=registry,
+        )
+        self._analyses = Counter(
+            "heisenberg_analyses_total",
+            "Analyses that ended, however they did.",
+            ["outcome", "engine"],
+            registry=registry,
+        )
+        self._analysis_seconds = Histogram(
+            "heisenberg_analysis_duration_seconds",
+            "One analysis, with the wait for a worker.",
+            ["engine"],
+            buckets=ANALYSIS_BUCKETS_S,
+            registry=registry,
+        )
+        self._children: dict[
+            tuple[str, str | None, int], tuple[Callable[[], None], Callable[[float], None]]
+        ] = {}
+
+    def request_started(self) -> None:
+        """Count a request in; `request_finished` must follow, whatever happens."""
+        self._in_flight += 1
+
+    def request_finished(self, method: str, route: str | None, status: int, seconds: float) -> None:
+        """Count a request out.
+
+        Args:
+            method: As the client sent it.
+            route: The route's template, never the path; None or empty when no route fits.
+            status: Of the answer; 499 when the client left before there was one.
+            seconds: From its start to its end.
+        """
+        self._in_flight -= 1
+        children = self._children.get((method, route, status))
+        if children is None:
+            children = self._bind(method, route, status)
+        count, observe = children
+        count()
+        observe(seconds)
+
+    def limited(self, decision: str) -> None:
+        """Count what a limiter said, one of `DECISIONS`."""
+        (self._limited.get(decision) or self._limited[OTHER])()
+
+    def retried(self) -> None:
+        """Count a call that failed and will be tried again."""
+        self._retries.inc()
+
+    def analysis_finished(self, outcome: str, engine: str, seconds: float) -> None:
+        """Count an analysis.
+
+        Args:
+            outcome: One of `OUTCOMES`.
+            engine: `offline/1`, or provider and model: of the settings, never of a request.
+            seconds: From its request to its document.
+        """
+        self._analyses.labels(outcome if outcome in OUTCOMES else OTHER, engine).inc()
+        self._analysis_seconds.labels(engine).observe(seconds)
+
+    def watch_database(self, engine: AsyncEngine) -> None:
+        """Tell of the engine's pool at each scrape."""
+
+        def of_pool(read: Callable[[QueuePool], int]) -> Callable[[], float]:
+            # The engine replaces its pool when it is disposed of, so the pool is not kept here.
+            def value() -> float:
+                pool = engine.pool
+                return read(pool) if isinstance(pool, QueuePool) else 0
+
+            return value
+
+        for name, meaning, read in (
+            ("size", "Connections that are kept open.", QueuePool.size),
+            ("checked_out", "Connections in use.", QueuePool.checkedout),
+            ("overflow", "Connections beyond the kept ones.", _overflow),
+        ):
+            Gauge(f"heisenberg_database_pool_{name}", meaning, registry=self.registry).set_function(
+                of_pool(read)
+            )
+
+    def watch_workers(self, busy: Callable[[], float], waiting: Callable[[], float]) -> None:
+        """Tell of the analysis workers at each scrape.
+
+        Args:
+            busy: Analyses that run.
+            waiting: Analyses that wait for a worker.
+        """
+        Gauge(
+            "heisenberg_analysis_workers_busy", "Analyses that run.", registry=self.registry
+        ).set_function(busy)
+        Gauge(
+            "heisenberg_analyses_waiting", "Analyses without a worker yet.", registry=self.registry
+        ).set_function(waiting)
+
+    def exposition(self, accept: str) -> tuple[bytes, str]:
+        """Everything as text.
+
+        Args:
+            accept: The client's `Accept`; it may ask for OpenMetrics.
+
+        Returns:
+            The text and its media type.
+        """
+        encode, media_type = choose_encoder(accept)
+        return encode(self.registry), media_type
+
+    def _bind(
+        self, method: str, route: str | None, status: int
+    ) -> tuple[Callable[[], None], Callable[[float], None]]:
+        """The children of a combination that is new, or of the one it counts as."""
+        known = method if method in METHODS else OTHER
+        template = route or UNMATCHED
+        children = (
+            self._requests.labels(known, template, str(status)).inc,
+            self._seconds.labels(known, template).observe,
+        )
+        if known == method:  # an invented method must not grow the dictionary either
+            self._children[(method, route, status)] = children
+        return children
+
+
+def _overflow(pool: QueuePool) -> int:
+    """SQLAlchemy counts up from minus the size."""
+    return max(0, pool.overflow())
