@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
@@ -22,7 +22,7 @@ from heisenberg.readers import merge, registry
 from heisenberg.sources import disk
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from pathlib import Path
 
     from heisenberg.model.correlation import Correlation
@@ -75,27 +75,55 @@ def analyze(
     problems = (*found.problems, *reports.problems, *extra.problems, *_apart(reports.runs))
     if not reports.runs:
         raise NoReportError(_no_report(paths, problems))
-    run = merge.merge(reports.runs)
-    all_logs = (*extra.logs, *reports.logs)
-    sources = {a.source: a for a in found.artefacts}
+    report = analyze_run(
+        merge.merge(reports.runs),
+        (*extra.logs, *reports.logs),
+        {a.source: a for a in found.artefacts},
+        progress=progress,
+    )
+    return replace(report, problems=(*problems, *report.problems))
+
+
+def analyze_run(
+    run: Run,
+    logs: Iterable[Artefact],
+    sources: Mapping[str, Artefact],
+    *,
+    counts: Counts | None = None,
+    progress: Callable[[str], None] = lambda _: None,
+) -> Report:
+    """Analyse a run that has been read already.
+
+    Args:
+        run: All its tests, or only those that did not pass.
+        logs: What its services wrote.
+        sources: Every artefact that may be cited, by `Artefact.source`.
+        counts: Tests by outcome, when the run does not hold all of them.
+        progress: Told what is being done, for long work.
+
+    Returns:
+        The report: every failed or flaky test in one incident, every incident diagnosed.
+    """
+    counts = counts or _counts(run)
     opened: list[Log] = []
-    failed: list[Problem] = []
+    problems: list[Problem] = []
     try:
         if _has_failures(run):
-            _open(all_logs, opened, failed)
+            _open(logs, opened, problems)
         progress("correlating")
         correlation = correlate(run, opened, progress)
         progress("diagnosing")
-        incidents = _incidents(run, correlation, Verifier(sources, log_readers.count_lines))
-        failed += [
+        verify = Verifier(sources, log_readers.count_lines)
+        incidents = _incidents(run, correlation, verify, counts.passed)
+        problems += [
             Problem(source, f"its clock is off, so its times were corrected: {offset.reason}")
             for source, offset in correlation.offsets.items()
         ]
-        failed += [Problem(log.source, reason) for log in opened for reason in log.problems]
+        problems += [Problem(log.source, reason) for log in opened for reason in log.problems]
     finally:
         for log in opened:
             log.close()
-    return Report(_counts(run), incidents, (*problems, *failed))
+    return Report(counts, incidents, tuple(problems))
 
 
 def sort_out(
@@ -210,9 +238,10 @@ def _counts(run: Run) -> Counts:
     )
 
 
-def _incidents(run: Run, correlation: Correlation, verify: Verifier) -> tuple[Incident, ...]:
+def _incidents(
+    run: Run, correlation: Correlation, verify: Verifier, passed: int
+) -> tuple[Incident, ...]:
     """Diagnose each cluster, and each error outside any test."""
-    passed = sum(t.outcome is Outcome.PASSED for t in run.tests)
     incidents: list[Incident] = []
     seen: set[str] = set()
     for group in (*cluster(correlation), *_outside(run.failures)):
