@@ -10,10 +10,10 @@ from fastapi import FastAPI
 from heisenberg import __version__
 from heisenberg.backend import errors
 from heisenberg.backend.auth import AuthenticationMiddleware
+from heisenberg.backend.body_limit import BodyLimitMiddleware
 from heisenberg.backend.config import Settings, load_settings
 from heisenberg.backend.middleware import (
     AccessLogMiddleware,
-    BodyLimitMiddleware,
     RateLimitMiddleware,
     RequestIDMiddleware,
 )

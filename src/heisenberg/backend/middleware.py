@@ -1,4 +1,4 @@
-"""What every request passes, from the outside in: id, access log, body limits, rate limit. Pure ASGI."""
+"""What every request passes, from the outside in: id, access log, rate limit. Pure ASGI."""
 
 from __future__ import annotations
 
@@ -26,16 +26,6 @@ class AccessLogMiddleware:
     def __init__(self, app: ASGIApp, state: State) -> None:
         self.app = app
         self.state = state
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await self.app(scope, receive, send)
-
-
-class BodyLimitMiddleware:
-    """PLACEHOLDER: filled in by its owner."""
-
-    def __init__(self, app: ASGIApp, max_bytes: int, timeout_s: float) -> None:
-        self.app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await self.app(scope, receive, send)
