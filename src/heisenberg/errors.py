@@ -3,6 +3,7 @@
     HeisenbergError
     ├── UsageError           the command cannot be carried out as given
     │   └── NoReportError    no readable test report among the paths
+    ├── DatabaseError        the service's database cannot be reached or used
     ├── SourceError          a path cannot be opened or walked
     ├── ReadError            an artefact's bytes are not what they should be
     │   ├── UnknownFormatError   no reader claims it
@@ -30,6 +31,10 @@ class UsageError(HeisenbergError):
 
 class NoReportError(UsageError):
     """None of the paths holds a test report that can be read."""
+
+
+class DatabaseError(HeisenbergError):
+    """The service's database cannot be reached, or not be used as it is."""
 
 
 class SourceError(HeisenbergError):

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import event
+from sqlalchemy import NullPool, event
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import (
     AsyncEngine,
     AsyncSession,
@@ -13,11 +14,15 @@ from sqlalchemy.ext.asyncio import (
     create_async_engine,
 )
 
+from heisenberg import text
+from heisenberg.errors import DatabaseError
+
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Iterator
 
     from sqlalchemy import Connection
     from sqlalchemy.engine import URL
+    from sqlalchemy.engine.interfaces import DBAPIConnection
 
     from heisenberg.backend.config import Settings
 
@@ -63,23 +68,33 @@ class Database:
         await self.engine.dispose()
 
 
-def create_engine(settings: Settings) -> AsyncEngine:
-    """Make the engine that the settings ask for, with its limits in time."""
+def create_engine(settings: Settings, *, migration_timeout_s: float | None = None) -> AsyncEngine:
+    """Make the engine that the settings ask for, with its limits in time.
+
+    Args:
+        settings: Which database, and the limits.
+        migration_timeout_s: For migrations: this limit instead, and no pool.
+    """
     url = settings.database
+    pool: dict[str, Any] = {"hide_parameters": True}
+    if migration_timeout_s is not None:
+        pool["poolclass"] = NullPool
+    else:
+        pool["pool_timeout"] = settings.database_pool_timeout_s
+        pool["pool_size"] = settings.database_pool_size
+        pool["max_overflow"] = settings.database_max_overflow
     if url.get_backend_name() == "sqlite":
-        return _sqlite(settings, url)
-    timeout_ms = str(int(settings.database_statement_timeout_s * 1000))
+        return _sqlite(url, pool, migration_timeout_s)
+    timeout_s = migration_timeout_s or settings.database_statement_timeout_s
+    timeout_ms = str(int(timeout_s * 1000))
     return create_async_engine(
         url,
-        pool_size=settings.database_pool_size,
-        max_overflow=settings.database_max_overflow,
-        pool_timeout=settings.database_pool_timeout_s,
-        pool_pre_ping=True,
-        hide_parameters=True,
+        **pool,
+        pool_pre_ping=migration_timeout_s is None,
         connect_args={
             "timeout": settings.database_connect_timeout_s,
             # The server ends a slow statement; the client, one whose server has gone silent.
-            "command_timeout": settings.database_statement_timeout_s + 1,
+            "command_timeout": timeout_s + 1,
             "server_settings": {
                 "application_name": APPLICATION_NAME,
                 "statement_timeout": timeout_ms,
@@ -90,27 +105,59 @@ def create_engine(settings: Settings) -> AsyncEngine:
     )
 
 
-def _sqlite(settings: Settings, url: URL) -> AsyncEngine:
+def make_folder(settings: Settings) -> None:
+    """Make the folder of the embedded database, closed to other users, unless it is there.
+
+    Raises:
+        OSError: It cannot be made.
+    """
+    if settings.database_url is None:
+        settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+
+
+def place(url: URL) -> str:
+    """Name a database without its user, password and options."""
+    if url.get_backend_name() == "sqlite":
+        return f"database {url.database}"
+    return f"database {url.database} at {url.host or 'localhost'}:{url.port or 5432}"
+
+
+@contextmanager
+def explained(url: URL) -> Iterator[None]:
+    """Say in one line, with the database's place, what went wrong with it.
+
+    Raises:
+        DatabaseError: Instead of what SQLAlchemy, the driver or the system raised.
+    """
+    try:
+        yield
+    except (SQLAlchemyError, OSError) as error:
+        cause = error.orig if isinstance(error, DBAPIError) and error.orig else error
+        reason = text.one_line(str(cause)) or type(cause).__name__
+        raise DatabaseError(f"{place(url)}: {reason}") from error
+
+
+def _sqlite(url: URL, pool: dict[str, Any], migration_timeout_s: float | None) -> AsyncEngine:
     """The embedded database: write-ahead log, foreign keys, explicit transactions."""
     engine = create_async_engine(
-        url,
-        pool_timeout=settings.database_pool_timeout_s,
-        hide_parameters=True,
-        connect_args={"timeout": SQLITE_BUSY_TIMEOUT_S},
+        url, **pool, connect_args={"timeout": migration_timeout_s or SQLITE_BUSY_TIMEOUT_S}
     )
-    event.listen(engine.sync_engine, "connect", _prepare_sqlite)
+    # A migration rebuilds tables; with foreign keys on, that would delete the rows that refer to
+    # them. It checks them at its end instead.
+    foreign_keys = "ON" if migration_timeout_s is None else "OFF"
+
+    def prepare(connection: DBAPIConnection, _: object) -> None:
+        # The driver's own idea of transactions is switched off.
+        connection.isolation_level = None
+        cursor = connection.cursor()
+        cursor.execute("PRAGMA journal_mode = WAL")
+        cursor.execute("PRAGMA synchronous = FULL")  # what was acknowledged survives a power cut
+        cursor.execute(f"PRAGMA foreign_keys = {foreign_keys}")
+        cursor.close()
+
+    event.listen(engine.sync_engine, "connect", prepare)
     event.listen(engine.sync_engine, "begin", _begin_sqlite)
     return engine
-
-
-def _prepare_sqlite(connection: Any, _: object) -> None:
-    """Set up a new connection; the driver's own idea of transactions is switched off."""
-    connection.isolation_level = None
-    cursor = connection.cursor()
-    cursor.execute("PRAGMA journal_mode = WAL")
-    cursor.execute("PRAGMA synchronous = FULL")  # what was acknowledged survives a power cut
-    cursor.execute("PRAGMA foreign_keys = ON")
-    cursor.close()
 
 
 def _begin_sqlite(connection: Connection) -> None:
