@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from fastapi import FastAPI
 
 from heisenberg import __version__
-from heisenberg.backend import errors
+from heisenberg.backend import errors, openapi
 from heisenberg.backend.auth import AuthenticationMiddleware
 from heisenberg.backend.body_limit import BodyLimitMiddleware
 from heisenberg.backend.config import Settings, load_settings
@@ -17,6 +17,7 @@ from heisenberg.backend.middleware import (
     RateLimitMiddleware,
     RequestIDMiddleware,
 )
+from heisenberg.backend.routes import docs, metrics
 from heisenberg.backend.state import State
 
 if TYPE_CHECKING:
@@ -43,9 +44,19 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         finally:
             await state.stop()
 
-    app = FastAPI(title="Heisenberg", version=__version__, lifespan=lifespan)
+    app = FastAPI(
+        title="Heisenberg",
+        version=__version__,
+        lifespan=lifespan,
+        docs_url=None,  # routes/docs.py has it without a CDN
+        redoc_url=None,
+        generate_unique_id_function=openapi.operation_id,
+    )
     app.state.shared = state
     errors.add_handlers(app)
+    openapi.describe(app)
+    app.include_router(docs.router)
+    app.include_router(metrics.router)
     # The last one added is the outermost.
     app.add_middleware(RateLimitMiddleware, state)
     app.add_middleware(AuthenticationMiddleware, state)

@@ -22,6 +22,7 @@ class State:
         self.settings = settings
         self.metrics = Metrics()
         self.database = Database(settings)
+        self.metrics.watch_database(self.database.engine)
         self.limiter, self.failed_auth_limiter = make_limiters(settings)
 
     async def start(self) -> None:
