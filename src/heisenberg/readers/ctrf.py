@@ -18,7 +18,8 @@ from heisenberg.model.failure import Failure
 from heisenberg.model.run import Attempt, Location, Place, Run, Status, Test, TestId
 from heisenberg.readers.content import no_collection
 from heisenberg.readers.json_text import as_object, decode, decode_part
-from heisenberg.text import fold_whitespace, strip_escapes
+from heisenberg.readers.told import split_suite, title_path, told_failure
+from heisenberg.text import strip_escapes
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -157,21 +158,8 @@ def _test(test: _Test, source: str, repeats: Counter[TestId]) -> Test:
 
 
 def _titles(test: _Test, file: str) -> tuple[str, ...]:
-    """Title path: the suites, without the file when the first of them names it, and the name."""
     suite = test.suite or []
-    parts = [*_split(suite)] if isinstance(suite, str) else [s for s in suite if s]
-    if parts and file and (file == parts[0] or file.endswith(f"/{parts[0]}")):
-        parts = parts[1:]
-    name = test.name or "(unnamed test)"
-    joined = " ".join(parts)
-    if joined and name.startswith(f"{joined} "):
-        name = name[len(joined) + 1 :]
-    return (*parts, name)
-
-
-def _split(suite: str) -> list[str]:
-    """The parts of a suite's path, which tools join with ` > ` or ` › `."""
-    return [part.strip() for part in suite.replace(" › ", " > ").split(" > ") if part.strip()]
+    return title_path(split_suite(suite) if isinstance(suite, str) else suite, test.name, file)
 
 
 def _attempts(test: _Test, place: Place) -> tuple[Attempt, ...]:
@@ -224,27 +212,9 @@ def _attempt(one: _Test | _Try, status: Status, place: Place, *, keep: bool) -> 
         0,
         _moment(one.start),
         one.duration if one.duration is not None and one.duration >= 0 else None,
-        (_failure(one, place),) if red else (),
+        (told_failure(one.message, one.trace, place, snippet=one.snippet),) if red else (),
         stdout=_output(one.stdout) if keep else "",
         stderr=_output(one.stderr) if keep else "",
-    )
-
-
-def _failure(one: _Test | _Try, place: Place) -> Failure:
-    """What a failed try says; its trace only as far as the message lacks it."""
-    message = strip_escapes(one.message or "").strip("\n")
-    trace = strip_escapes(one.trace or "").strip("\n")
-    if message.strip() and fold_whitespace(message) in fold_whitespace(trace):
-        message, trace = trace, ""
-    if not message.strip():
-        message, trace = trace, ""
-    if fold_whitespace(trace) in fold_whitespace(message):
-        trace = ""
-    return Failure(
-        message if message.strip() else "Failed; the report holds no error text.",
-        place,
-        stack=trace,
-        snippet=strip_escapes(one.snippet or ""),
     )
 
 

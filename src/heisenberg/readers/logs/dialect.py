@@ -47,6 +47,8 @@ class Reading(NamedTuple):
     when: datetime | None = None
     """Time that the envelope tells."""
     service: str = ""
+    rest: tuple[str, ...] = ()
+    """Further lines, of an envelope that holds several as one."""
 
 
 class Dialect:
@@ -58,7 +60,8 @@ class Dialect:
         lines = [strip_escapes(line[:SAMPLE_LINE_CHARS]) for line in sample]
         self.envelope = find_envelope(lines)
         self._peelers = [PEELERS[name] for name in self.envelope]
-        bodies = [b for b in (self._peel(line).body for line in lines) if b.strip()]
+        peeled = [self._peel(line) for line in lines]
+        bodies = [p.body for p in peeled if p.body.strip()]
         self._access = AccessLine(clock)
         self._forms = _rank_forms(make_forms(clock), bodies)
         self.syntax = self._find_syntax(bodies)
@@ -66,7 +69,7 @@ class Dialect:
         stamped = sum(1 for body in bodies if self._inner_time(body))
         flush = sum(1 for body in bodies if not body[0].isspace())
         self.is_timed_inside = stamped > 0 and stamped * MIN_TIMED >= flush
-        self.has_envelope_times = any(n in self.envelope for n in ("docker-json", "stamped", "cri"))
+        self.has_envelope_times = any(p.when for p in peeled)
         self.is_timed = self.is_timed_inside or self.has_envelope_times
         self.zone_assumed = (
             self.is_timed and not self.has_envelope_times and self._lacks_zone(bodies)
@@ -88,7 +91,11 @@ class Dialect:
         origin = self._origin
         if peeled.names_service:
             origin = self._origins.get(peeled.stream) or self._learn(peeled.stream)
-        return self._read_body(origin, offset, peeled.body, peeled.stream, peeled.when)
+        body, stream, when = peeled.body, peeled.stream, peeled.when
+        if "\n" not in body or (body[:1] == "{" and decode_object(body) is not None):
+            return self._read_body(origin, offset, body, stream, when)
+        body, *rest = (part.rstrip("\r") for part in body.split("\n"))
+        return self._read_body(origin, offset, body, stream, when)._replace(rest=tuple(rest))
 
     def quick(self, offset: int, line: str) -> LogRecord | None:
         """Read a line that begins a record with a time, in a log of one writer.

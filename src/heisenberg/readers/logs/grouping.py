@@ -132,6 +132,7 @@ class Grouper:
         if until is not None and record.timestamp is not None and record.timestamp > until:
             return True
         self._push(reading.stream, record)
+        self._add(self._open[reading.stream], reading.rest)
         return False
 
     def _drain(self) -> Iterator[LogRecord]:
@@ -151,9 +152,13 @@ class Grouper:
                 draft.block = Block(draft.record.text)
             if not draft.block.takes(reading.body):
                 return self._dialect.orphan(reading, offset)
-        if not draft.add(reading.body):
-            self.dropped_lines += 1
+        self._add(draft, (reading.body, *reading.rest))
         return None
+
+    def _add(self, draft: _Draft, lines: Iterable[str]) -> None:
+        for line in lines:
+            if not draft.add(line):
+                self.dropped_lines += 1
 
     def _push(self, stream: str, record: LogRecord) -> None:
         if before := self._open.get(stream):
