@@ -17,7 +17,7 @@ from heisenberg.backend.middleware import (
     RateLimitMiddleware,
     RequestIDMiddleware,
 )
-from heisenberg.backend.routes import docs, metrics
+from heisenberg.backend.routes import docs, health, metrics
 from heisenberg.backend.state import State
 
 if TYPE_CHECKING:
@@ -57,6 +57,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     openapi.describe(app)
     app.include_router(docs.router)
     app.include_router(metrics.router)
+    app.include_router(health.router)
     # The last one added is the outermost.
     app.add_middleware(RateLimitMiddleware, state)
     app.add_middleware(AuthenticationMiddleware, state)

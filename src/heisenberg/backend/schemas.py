@@ -42,62 +42,6 @@ class Problem(Schema):
     """Of a request that does not fit, the fields."""
 
 
-HealthStatus = Literal["healthy", "degraded", "unhealthy"]
-HealthReason = Literal[
-    "database_down", "database_slow", "migrations_behind", "rate_limit_store_away", "stopping"
-]
-
-
-class DatabaseHealthStatus(Schema):
-    """How the database answered."""
-
-    connected: bool
-    latency_ms: float | None
-    """Of a connection and `SELECT 1`; null when it did not answer."""
-    error: str | None
-    """Why it did not; holds no address and no secret."""
-
-
-class MigrationHealthStatus(Schema):
-    """Whether the database's tables are those of this version."""
-
-    current: str | None
-    """The database's revision; null when it has none or did not tell."""
-    head: str | None
-    """The revision that this version expects; null when it was not compared."""
-    state: Literal["up_to_date", "behind", "ahead", "unknown"]
-    """`ahead`: a newer version has migrated; this one goes on serving."""
-
-
-class DetailedHealthResponse(Schema):
-    """How the service is."""
-
-    status: HealthStatus
-    """`degraded` still serves; `unhealthy` cannot."""
-    version: str
-    database: DatabaseHealthStatus
-    migrations: MigrationHealthStatus
-    rate_limit_store: Literal["available", "away"]
-    """`away`: each process limits by itself until it is back."""
-    reasons: list[HealthReason]
-    """Why it is not healthy."""
-    timestamp: datetime
-    """When the database was looked at: a second ago at most."""
-
-
-class LiveResponse(Schema):
-    """The process answers."""
-
-    status: Literal["alive"] = "alive"
-
-
-class ReadyResponse(Schema):
-    """Whether requests should be sent here."""
-
-    status: Literal["ready", "not_ready"]
-    reasons: list[HealthReason]
-
-
 def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """The `responses` of a route that may answer with these problems."""
     return {
@@ -378,3 +322,59 @@ class AnalysisResponse(Answer):
     incident_id: str
     incident: DocumentIncident
     run: AnalyzedRun
+
+
+HealthStatus = Literal["healthy", "degraded", "unhealthy"]
+HealthReason = Literal[
+    "database_down", "database_slow", "migrations_behind", "rate_limit_store_away", "stopping"
+]
+
+
+class DatabaseHealthStatus(Answer):
+    """How the database answered."""
+
+    connected: bool
+    latency_ms: float | None
+    """Of a connection and `SELECT 1`; null when it did not answer."""
+    error: str | None
+    """Why it did not; holds no address and no secret."""
+
+
+class MigrationHealthStatus(Answer):
+    """Whether the database's tables are those of this version."""
+
+    current: str | None
+    """The database's revision; null when it has none or did not tell."""
+    head: str | None
+    """The revision that this version expects; null when it was not compared."""
+    state: Literal["up_to_date", "behind", "ahead", "unknown"]
+    """`ahead`: a newer version has migrated; this one goes on serving."""
+
+
+class DetailedHealthResponse(Answer):
+    """How the service is."""
+
+    status: HealthStatus
+    """`degraded` still serves; `unhealthy` cannot."""
+    version: str
+    database: DatabaseHealthStatus
+    migrations: MigrationHealthStatus
+    rate_limit_store: Literal["available", "away"]
+    """`away`: each process limits by itself until it is back."""
+    reasons: list[HealthReason]
+    """Why it is not healthy."""
+    timestamp: datetime
+    """When the database was looked at: a second ago at most."""
+
+
+class LiveResponse(Answer):
+    """The process answers."""
+
+    status: Literal["alive"] = "alive"
+
+
+class ReadyResponse(Answer):
+    """Whether requests should be sent here."""
+
+    status: Literal["ready", "not_ready"]
+    reasons: list[HealthReason]

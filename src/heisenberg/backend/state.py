@@ -6,9 +6,13 @@ from typing import TYPE_CHECKING, Annotated
 
 from fastapi import Depends, Request
 
+from heisenberg.backend.api_key import KeyHasher
 from heisenberg.backend.database import Database
+from heisenberg.backend.health import HealthChecker
 from heisenberg.backend.metrics import Metrics
 from heisenberg.backend.rate_limit import make_limiters
+from heisenberg.backend.services.authentication import Authenticator
+from heisenberg.backend.services.key_usage import KeyUsage
 
 if TYPE_CHECKING:
     from heisenberg.backend.config import Settings
@@ -20,16 +24,25 @@ class State:
     def __init__(self, settings: Settings) -> None:
         """Make the parts from the settings."""
         self.settings = settings
+        self.stopping = False
+        """Told to stop: no longer ready for new work."""
         self.metrics = Metrics()
         self.database = Database(settings)
         self.metrics.watch_database(self.database.engine)
+        self.key_hasher = KeyHasher(settings)
+        self.key_usage = KeyUsage(self.database)
+        self.authenticator = Authenticator(self.database, self.key_hasher, self.key_usage)
         self.limiter, self.failed_auth_limiter = make_limiters(settings)
+        self.health = HealthChecker(settings, self.limiter)
 
     async def start(self) -> None:
         """Start what works beside the requests."""
+        await self.key_usage.start()
 
     async def stop(self) -> None:
         """Finish that, and give up all connections."""
+        await self.key_usage.stop()
+        await self.health.close()
         await self.limiter.close()
         await self.failed_auth_limiter.close()
         await self.database.close()
