@@ -19,6 +19,7 @@ from heisenberg.backend.middleware import (
 )
 from heisenberg.backend.routes import docs, health, metrics
 from heisenberg.backend.state import State
+from heisenberg.backend.tracing import Tracing, TracingMiddleware
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -64,5 +65,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.add_middleware(BodyLimitMiddleware, settings.max_body_bytes, settings.body_timeout_s)
     app.add_middleware(errors.ErrorMiddleware)
     app.add_middleware(AccessLogMiddleware, state)
+    if isinstance(state.tracing, Tracing):
+        app.add_middleware(TracingMiddleware, state.tracing)
     app.add_middleware(RequestIDMiddleware)
     return app

@@ -153,6 +153,26 @@ class Settings(BaseSettings):
     health_slow_ms: Annotated[
         float, Field(gt=0, le=1000, description="Database latency from which health is degraded.")
     ] = 250.0
+    migrate_at_start: Annotated[
+        bool, Field(description="Whether `serve` upgrades the database's tables before it serves.")
+    ] = True
+    database_wait_s: Annotated[
+        float, Field(ge=0, le=3600, description="Wait at start for a database that is away.")
+    ] = 30.0
+    otlp_endpoint: Annotated[
+        str | None,
+        Field(
+            validation_alias=AliasChoices(
+                "HEISENBERG_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT"
+            ),
+            description="Collector that takes traces, OTLP over HTTP, such as "
+            "`http://collector:4318`; needs the extra `tracing`. Unset, there are none.",
+        ),
+    ] = None
+    shutdown_delay_s: Annotated[
+        float,
+        Field(ge=0, le=3600, description="Serve on, no longer ready, before stopping to listen."),
+    ] = 0.0
     shutdown_grace_s: Annotated[
         float, Field(ge=0, le=3600, description="Wait for requests in flight when told to stop.")
     ] = 30.0
@@ -190,6 +210,13 @@ class Settings(BaseSettings):
         scheme = value.get_secret_value().partition("://")[0]
         if scheme not in {"memory", "redis", "rediss", "valkey", "valkeys"}:
             raise ValueError("is neither memory:// nor a valkey://, redis:// or rediss:// URL")
+        return value
+
+    @field_validator("otlp_endpoint")
+    @classmethod
+    def _http_url(cls, value: str | None) -> str | None:
+        if value is not None and not value.startswith(("http://", "https://")):
+            raise ValueError("is no http:// or https:// URL")
         return value
 
     @field_validator("database_url")

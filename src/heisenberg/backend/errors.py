@@ -94,6 +94,7 @@ class ErrorMiddleware:
         try:
             await self.app(scope, receive, watched)
         except Exception as error:
+            scope.setdefault("state", {})["error"] = error  # for the trace
             problem = _as_problem(error)
             if started:
                 raise

@@ -13,6 +13,7 @@ from heisenberg.backend.metrics import Metrics
 from heisenberg.backend.rate_limit import make_limiters
 from heisenberg.backend.services.authentication import Authenticator
 from heisenberg.backend.services.key_usage import KeyUsage
+from heisenberg.backend.tracing import make_tracing
 
 if TYPE_CHECKING:
     from heisenberg.backend.config import Settings
@@ -27,6 +28,7 @@ class State:
         self.stopping = False
         """Told to stop: no longer ready for new work."""
         self.metrics = Metrics()
+        self.tracing = make_tracing(settings)
         self.database = Database(settings)
         self.metrics.watch_database(self.database.engine)
         self.key_hasher = KeyHasher(settings)
@@ -37,6 +39,7 @@ class State:
 
     async def start(self) -> None:
         """Start what works beside the requests."""
+        self.key_hasher.load()
         await self.key_usage.start()
 
     async def stop(self) -> None:
@@ -46,6 +49,7 @@ class State:
         await self.limiter.close()
         await self.failed_auth_limiter.close()
         await self.database.close()
+        await self.tracing.stop()
 
 
 def _state(request: Request) -> State:

@@ -1,0 +1,241 @@
+"""OpenTelemetry: a span for each request, analysis and call of an engine, sent when it is asked for.
+
+Off, it costs nothing: nothing of OpenTelemetry is imported and no middleware is added. The address
+of the collector is a setting; the other variables of OpenTelemetry's specification (service name,
+headers, sampler, batch sizes) are read by its SDK.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+from contextlib import nullcontext
+from typing import TYPE_CHECKING, Any
+
+from heisenberg import __version__
+from heisenberg.backend.config import SettingsError
+from heisenberg.backend.logging import get_logger, request_id_ctx
+
+if TYPE_CHECKING:
+    from collections.abc import MutableMapping, Sequence
+    from contextlib import AbstractContextManager
+
+    from opentelemetry.sdk.trace import ReadableSpan
+    from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
+    from opentelemetry.trace import Span
+    from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+    from heisenberg.backend.config import Settings
+
+FLUSH_TIMEOUT_S = 3.0
+"""Wait at the end for a collector to take the last spans."""
+METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+OTHER_METHOD = "_OTHER"
+"""What the semantic conventions call the rest."""
+SERVER_ERROR = 500
+_CARRIED = {b"traceparent": "traceparent", b"tracestate": "tracestate"}
+
+log = get_logger(__name__)
+
+
+class NoTracing:
+    """Tracing that is off."""
+
+    enabled = False
+
+    def span(self, name: str, **attributes: str | float) -> AbstractContextManager[object]:  # noqa: ARG002 (the interface's)
+        """A span of this name as a child of the current one.
+
+        Args:
+            name: Of the kind of work, not of this piece of it.
+            attributes: Facts, without secrets.
+        """
+        return nullcontext()
+
+    async def stop(self) -> None:
+        """Send what is not sent yet, for `FLUSH_TIMEOUT_S` at most."""
+
+
+class Tracing(NoTracing):
+    """Spans, sent in batches by a thread of its own to a collector that may as well be away."""
+
+    enabled = True
+
+    def __init__(self, endpoint: str) -> None:
+        """Make the pipeline; nothing is sent before there are spans.
+
+        Args:
+            endpoint: The collector's address, without the `/v1/traces`.
+
+        Raises:
+            SettingsError: OpenTelemetry is not installed.
+        """
+        try:
+            from opentelemetry.exporter.otlp.proto.http.trace_exporter import (  # noqa: PLC0415 (an extra)
+                OTLPSpanExporter,
+            )
+            from opentelemetry.sdk.resources import (  # noqa: PLC0415 (likewise)
+                OTELResourceDetector,
+                Resource,
+            )
+            from opentelemetry.sdk.trace import TracerProvider  # noqa: PLC0415 (likewise)
+            from opentelemetry.sdk.trace.export import BatchSpanProcessor  # noqa: PLC0415 (likewise)
+        except ImportError as error:
+            raise SettingsError(
+                "OTEL_EXPORTER_OTLP_ENDPOINT is set, but OpenTelemetry is not installed; "
+                "pip install 'heisenberg[backend,tracing]'"
+            ) from error
+        resource = Resource.create(
+            {"service.name": "heisenberg", "service.version": __version__}
+        ).merge(OTELResourceDetector().detect())
+        self._exporter = OTLPSpanExporter(f"{endpoint.rstrip('/')}/v1/traces")
+        self._provider = TracerProvider(resource=resource, shutdown_on_exit=False)
+        self._provider.add_span_processor(BatchSpanProcessor(_Told(self._exporter)))  # type: ignore[arg-type] # its base is in the extra
+        self.tracer = self._provider.get_tracer("heisenberg", __version__)
+
+    def span(self, name: str, **attributes: str | float) -> AbstractContextManager[Span]:
+        """A span of this name as a child of the current one; what is raised inside is on it."""
+        return self.tracer.start_as_current_span(name, attributes=attributes)
+
+    async def stop(self) -> None:
+        """Send what is not sent yet, for `FLUSH_TIMEOUT_S` at most."""
+        # The provider's own shutdown waits 30 s for a collector that does not answer.
+        sending = threading.Thread(target=self._provider.shutdown, daemon=True)
+        sending.start()
+        await asyncio.to_thread(sending.join, FLUSH_TIMEOUT_S)
+        if sending.is_alive():
+            log.warning("traces.lost", waited_s=FLUSH_TIMEOUT_S)
+            self._exporter.shutdown()  # type: ignore[no-untyped-call] # theirs
+
+
+class TracingMiddleware:
+    """A server span for each request, continuing the client's trace (W3C Trace Context)."""
+
+    def __init__(self, app: ASGIApp, tracing: Tracing) -> None:
+        """Wrap the application."""
+        from opentelemetry.trace import SpanKind, StatusCode  # noqa: PLC0415 (an extra)
+        from opentelemetry.trace.propagation.tracecontext import (  # noqa: PLC0415 (likewise)
+            TraceContextTextMapPropagator,
+        )
+
+        self.app = app
+        self._tracer = tracing.tracer
+        self._extract = TraceContextTextMapPropagator().extract
+        self._server = SpanKind.SERVER
+        self._error = StatusCode.ERROR
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Measure the request."""
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        status = 0
+
+        async def watched(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+            await send(message)
+
+        parent = self._extract(
+            {
+                _CARRIED[name]: value.decode("latin-1")
+                for name, value in scope["headers"]
+                if name in _CARRIED
+            }
+        )
+        with self._tracer.start_as_current_span(
+            _method(scope), parent, self._server, _attributes(scope)
+        ) as span:
+            try:
+                await self.app(scope, receive, watched)
+            finally:
+                self._finish(span, scope, status)
+
+    def _finish(self, span: Span, scope: Scope, status: int) -> None:
+        """Tell what is known only now."""
+        if route := getattr(scope.get("route"), "path", None):
+            span.update_name(f"{_method(scope)} {route}")
+            span.set_attribute("http.route", route)
+        if status:
+            span.set_attribute("http.response.status_code", status)
+        error = scope.get("state", {}).get("error")
+        if error is not None:
+            span.record_exception(error)
+        if status >= SERVER_ERROR:
+            span.set_attribute("error.type", type(error).__qualname__ if error else str(status))
+            span.set_status(self._error)
+
+
+class _Told:
+    """An exporter that says once that the collector is away, and once that it is back."""
+
+    def __init__(self, exporter: SpanExporter) -> None:
+        self._exporter = exporter
+        self._away = False
+        self._lost = 0
+        # They tell of each batch and each try.
+        for name in ("opentelemetry.exporter.otlp", "opentelemetry.sdk._shared_internal"):
+            logging.getLogger(name).setLevel(logging.CRITICAL)
+
+    def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
+        """Send, and tell when that has become otherwise than it was."""
+        result = self._exporter.export(spans)
+        if result.name != "SUCCESS":
+            self._lost += len(spans)
+            if not self._away:
+                log.warning("traces.export_failed", spans=len(spans))
+            self._away = True
+        elif self._away:
+            log.info("traces.export_recovered", lost=self._lost)
+            self._away, self._lost = False, 0
+        return result
+
+    def shutdown(self) -> None:
+        """Give up what is being tried."""
+        self._exporter.shutdown()
+
+    def force_flush(self, timeout_millis: int = 30_000) -> bool:
+        """Nothing is kept here."""
+        return self._exporter.force_flush(timeout_millis)
+
+
+def make_tracing(settings: Settings) -> NoTracing:
+    """What the settings ask for."""
+    return Tracing(settings.otlp_endpoint) if settings.otlp_endpoint else NoTracing()
+
+
+def add_trace(_: object, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """Put the current trace and span on a log line."""
+    from opentelemetry.trace import get_current_span  # noqa: PLC0415 (an extra)
+
+    context = get_current_span().get_span_context()
+    if context.is_valid:
+        event["trace_id"] = f"{context.trace_id:032x}"
+        event["span_id"] = f"{context.span_id:016x}"
+    return event
+
+
+def _method(scope: Scope) -> str:
+    return scope["method"] if scope["method"] in METHODS else "HTTP"
+
+
+def _attributes(scope: Scope) -> dict[str, str | int]:
+    """What is known at the start; the query is left out, it may hold anything."""
+    method = scope["method"]
+    found: dict[str, str | int] = {
+        "http.request.method": method if method in METHODS else OTHER_METHOD,
+        "url.scheme": scope["scheme"],
+        "url.path": scope["path"],
+        "network.protocol.version": scope["http_version"],
+        "heisenberg.request_id": request_id_ctx.get(),
+    }
+    if server := scope.get("server"):
+        found["server.address"], found["server.port"] = server[0], server[1] or 0
+    if client := scope.get("client"):
+        found["client.address"] = client[0]
+    for name, value in scope["headers"]:
+        if name == b"user-agent":
+            found["user_agent.original"] = value.decode("latin-1")
+    return found
