@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
@@ -93,12 +94,19 @@ class ErrorMiddleware:
 
         try:
             await self.app(scope, receive, watched)
+        except asyncio.CancelledError:
+            # Only a stop cuts a request; its client shall know that it may ask again.
+            if started:
+                raise
+            await problem_response(_stopping(), scope["path"])(scope, receive, send)
         except Exception as error:
             scope.setdefault("state", {})["error"] = error  # for the trace
             problem = _as_problem(error)
             if started:
                 raise
-            await problem_response(problem, scope["path"])(scope, receive, send)
+            response = problem_response(problem, scope["path"])
+            response.raw_headers.extend(scope["state"].get("rate_limit_headers", ()))
+            await response(scope, receive, send)
 
 
 def add_handlers(app: FastAPI) -> None:
@@ -112,6 +120,15 @@ def is_unavailable(error: BaseException) -> bool:
     if isinstance(error, (PoolTimeoutError, InterfaceError, OperationalError, OSError)):
         return True
     return isinstance(error, DBAPIError) and error.connection_invalidated
+
+
+def _stopping() -> ProblemError:
+    return ProblemError(
+        HTTPStatus.SERVICE_UNAVAILABLE,
+        "stopping",
+        "the service stopped before this was done; try again shortly",
+        headers={"Retry-After": str(DATABASE_RETRY_AFTER_S), "Connection": "close"},
+    )
 
 
 def _as_problem(error: Exception) -> ProblemError:
@@ -151,6 +168,13 @@ async def _invalid(request: Request, error: Exception) -> JSONResponse:
     if any(e["type"] == "json_invalid" for e in found):
         detail = f"the body is no JSON: {found[0].get('ctx', {}).get('error', found[0]['msg'])}"
         problem = ProblemError(HTTPStatus.UNPROCESSABLE_ENTITY, "invalid-json", detail)
+    elif isinstance(error.body, bytes):  # FastAPI has not tried to read it
+        problem = ProblemError(
+            HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+            "unsupported-media-type",
+            "the body has to be JSON, with the header Content-Type: application/json",
+            headers={"Accept": "application/json"},
+        )
     else:
         fields = [{"field": _field(e["loc"]), "reason": e["msg"]} for e in found[:MAX_FIELDS]]
         first = fields[0]
