@@ -26,11 +26,11 @@ _KEY = re.compile(
 )  # letters, digits and underscores only: a double click selects all of it
 
 
-def generate_key() -> str:
-    """Make a new key."""
+def generate_key() -> tuple[str, str]:
+    """Make a new key: its public prefix, and the whole."""
     prefix = "".join(secrets.choice(_PREFIX_ALPHABET) for _ in range(PREFIX_CHARS))
     secret = "".join(secrets.choice(_SECRET_ALPHABET) for _ in range(SECRET_CHARS))
-    return f"hb_{prefix}_{secret}"
+    return prefix, f"hb_{prefix}_{secret}"
 
 
 def key_prefix(key: bytes) -> str | None:

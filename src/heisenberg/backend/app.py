@@ -17,7 +17,7 @@ from heisenberg.backend.middleware import (
     RateLimitMiddleware,
     RequestIDMiddleware,
 )
-from heisenberg.backend.routes import docs, health, metrics
+from heisenberg.backend.routes import analyze, api_keys, docs, health, metrics, organizations
 from heisenberg.backend.state import State
 from heisenberg.backend.tracing import Tracing, TracingMiddleware
 
@@ -59,6 +59,9 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.include_router(docs.router)
     app.include_router(metrics.router)
     app.include_router(health.router)
+    app.include_router(analyze.router)
+    app.include_router(organizations.router)
+    app.include_router(api_keys.router)
     # The last one added is the outermost.
     app.add_middleware(RateLimitMiddleware, state)
     app.add_middleware(AuthenticationMiddleware, state)

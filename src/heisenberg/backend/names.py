@@ -8,11 +8,13 @@ from typing import Final
 
 MAX_NAME_CHARS: Final = 200
 NAME_PATTERN: Final = "^[^{0}]*[^{0}\\s][^{0}]*$".format(
-    r"\u0000-\u001F\u007F-\u009F\u2028-\u202E\u2066-\u2069\uD800-\uDFFF"
+    r"\u0000-\u001F\u007F-\u009F\u2028-\u202E\u2066-\u2069"
 )
-"""Something to see, and nothing that hides: controls, line ends, bidi controls, halves of pairs."""
+"""Something to see, and nothing that hides: controls, line ends, bidi controls."""
 
 _NAME = re.compile(NAME_PATTERN.replace("$", r"\Z"))
+_SURROGATE = re.compile("[\ud800-\udfff]")
+"""Of arguments that are no UTF-8."""
 
 
 def clean_name(raw: str) -> str:
@@ -23,7 +25,7 @@ def clean_name(raw: str) -> str:
     """
     if not raw.strip():
         raise ValueError("must not be empty")
-    if not _NAME.match(raw):
+    if not _NAME.match(raw) or _SURROGATE.search(raw):
         raise ValueError("must not hold control characters")
     name = unicodedata.normalize("NFC", raw.strip())
     if len(name) > MAX_NAME_CHARS:

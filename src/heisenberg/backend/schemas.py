@@ -6,8 +6,12 @@ from datetime import datetime
 from typing import Annotated, Any, Literal, TypeAlias
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field
+from fastapi import Query
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
+from heisenberg.backend.auth import Scope
+from heisenberg.backend.names import MAX_NAME_CHARS, NAME_PATTERN, clean_name
+from heisenberg.backend.services.keys import DEFAULT_OVERLAP, MAX_LIFETIME, MAX_OVERLAP
 from heisenberg.model.diagnosis import Mechanism, Owner, State, Symptom
 from heisenberg.model.report import SCHEMA
 from heisenberg.model.run import Outcome
@@ -378,3 +382,112 @@ class ReadyResponse(Answer):
 
     status: Literal["ready", "not_ready"]
     reasons: list[HealthReason]
+
+
+# Organizations and their API keys.
+
+GivenName: TypeAlias = Annotated[
+    str,
+    Field(
+        min_length=1,
+        max_length=MAX_NAME_CHARS,
+        json_schema_extra={"pattern": NAME_PATTERN},
+        description="1 to 200 characters, none of them a control; blanks around it are taken off.",
+    ),
+    AfterValidator(clean_name),
+]
+PageLimit: TypeAlias = Annotated[int, Query(ge=1, le=200, description="Items of a page.")]
+PageAfter: TypeAlias = Annotated[
+    UUID | None, Query(description="`next` of the page before; none for the first page.")
+]
+
+
+class OrganizationRequest(Schema):
+    """An organization to be made or renamed."""
+
+    name: GivenName
+
+
+class OrganizationResponse(Answer):
+    """Who owns keys, runs and analyses."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    id: UUID
+    name: str
+    created_at: datetime
+
+
+class OrganizationPage(Answer):
+    """Organizations that the key may see."""
+
+    items: list[OrganizationResponse]
+    next: UUID | None
+    """`after` of the next page; null on the last one."""
+
+
+class ApiKeyRequest(Schema):
+    """An API key to be made."""
+
+    model_config = ConfigDict(use_attribute_docstrings=True)
+
+    name: GivenName
+    scopes: Annotated[list[Scope], Field(min_length=1, max_length=3)]
+    """What it may do; `admin` includes `write`, which includes `read`."""
+    expires_in_days: Annotated[int, Field(ge=1, le=MAX_LIFETIME.days, strict=True)] | None = None
+    """Null: it does not expire."""
+
+
+class RotateRequest(Schema):
+    """How to rotate an API key."""
+
+    model_config = ConfigDict(use_attribute_docstrings=True)
+
+    overlap_hours: Annotated[
+        float,
+        Field(ge=0, le=MAX_OVERLAP.total_seconds() / 3600, allow_inf_nan=False, strict=True),
+    ] = DEFAULT_OVERLAP.total_seconds() / 3600
+    """How long the old key goes on working, unless it expires sooner."""
+
+
+class ApiKeyResponse(Answer):
+    """An API key, without its secret."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    id: UUID
+    name: str
+    prefix: str
+    """What stands between the first two underscores of the key."""
+    scopes: list[Scope]
+    created_at: datetime
+    expires_at: datetime | None
+    """From then on it is refused; null: never."""
+    revoked_at: datetime | None
+    """Since then it is refused."""
+    last_used_at: datetime | None
+    """To the minute or so."""
+    replaced_by_id: UUID | None
+    """The key that it was rotated to."""
+
+
+class NewApiKeyResponse(ApiKeyResponse):
+    """An API key that was just made."""
+
+    key: str
+    """The key itself, `hb_PREFIX_SECRET`; it is not shown again."""
+
+
+class ApiKeyPage(Answer):
+    """API keys in the order they were made."""
+
+    items: list[ApiKeyResponse]
+    next: UUID | None
+    """`after` of the next page; null on the last one."""
+
+
+class FoundedResponse(Answer):
+    """A new organization and its first API key."""
+
+    organization: OrganizationResponse
+    api_key: NewApiKeyResponse

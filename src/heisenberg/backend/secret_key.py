@@ -5,13 +5,14 @@ from __future__ import annotations
 import hmac
 import os
 import secrets
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from heisenberg.backend.config import MIN_SECRET_CHARS, SettingsError
 from heisenberg.backend.logging import get_logger
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from heisenberg.backend.config import Settings
 
 FILE_NAME = "secret.key"

@@ -11,8 +11,11 @@ from heisenberg.backend.database import Database
 from heisenberg.backend.health import HealthChecker
 from heisenberg.backend.metrics import Metrics
 from heisenberg.backend.rate_limit import make_limiters
+from heisenberg.backend.services.analyze import Analyzer, OfflineEngine
 from heisenberg.backend.services.authentication import Authenticator
 from heisenberg.backend.services.key_usage import KeyUsage
+from heisenberg.backend.services.worker_pool import WorkerPool
+from heisenberg.backend.services.keys import Keys
 from heisenberg.backend.tracing import make_tracing
 
 if TYPE_CHECKING:
@@ -33,8 +36,12 @@ class State:
         self.metrics.watch_database(self.database.engine)
         self.key_hasher = KeyHasher(settings)
         self.key_usage = KeyUsage(self.database)
+        self.keys = Keys(self.database, self.key_hasher)
         self.authenticator = Authenticator(self.database, self.key_hasher, self.key_usage)
         self.limiter, self.failed_auth_limiter = make_limiters(settings)
+        workers = WorkerPool(settings)
+        self.metrics.watch_workers(lambda: workers.busy, lambda: workers.waiting)
+        self.analyzer = Analyzer(settings, self.database, self.metrics, OfflineEngine(workers))
         self.health = HealthChecker(settings, self.limiter)
 
     async def start(self) -> None:
@@ -44,6 +51,7 @@ class State:
 
     async def stop(self) -> None:
         """Finish that, and give up all connections."""
+        await self.analyzer.close()
         await self.key_usage.stop()
         await self.health.close()
         await self.limiter.close()

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from datetime import datetime
     from uuid import UUID
 
+    from sqlalchemy import Table
     from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession
 
     from heisenberg.backend.database import Database
@@ -29,15 +30,15 @@ class FoundKey(NamedTuple):
     revoked_at: datetime | None
 
 
-_TABLE = ApiKey.__table__.c
-_BY_PREFIX = select(*(_TABLE[name] for name in FoundKey._fields)).where(
-    _TABLE.prefix == bindparam("prefix")
+_TABLE = cast("Table", ApiKey.__table__)
+_BY_PREFIX = select(*(_TABLE.c[name] for name in FoundKey._fields)).where(
+    _TABLE.c.prefix == bindparam("prefix")
 )
 _MARK_USED = (
-    update(ApiKey.__table__)
+    update(_TABLE)
     .where(
-        _TABLE.id == bindparam("key_id"),
-        or_(_TABLE.last_used_at.is_(None), _TABLE.last_used_at < bindparam("used_at")),
+        _TABLE.c.id == bindparam("key_id"),
+        or_(_TABLE.c.last_used_at.is_(None), _TABLE.c.last_used_at < bindparam("used_at")),
     )
     .values(last_used_at=bindparam("used_at"))
 )

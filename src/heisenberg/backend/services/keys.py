@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Final
 
-from heisenberg.backend.api_key import generate_key, key_prefix
+from heisenberg.backend.api_key import generate_key
 from heisenberg.backend.auth import Scope
 from heisenberg.backend.errors import ProblemError
 from heisenberg.backend.logging import get_logger
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from heisenberg.backend.database import Database
 
 MAX_ACTIVE_KEYS: Final = 100
-"""Of one organization."""
+"""Of one organization, not counting those that were rotated; with them, twice as many."""
 DEFAULT_OVERLAP: Final = timedelta(hours=24)
 """How long a key that was rotated goes on working."""
 MAX_OVERLAP: Final = timedelta(days=30)
@@ -105,12 +105,17 @@ class Keys:
                 "a key cannot give more scopes than it has",
             )
         at = self._clock()
-        expires_at = None if lifetime is None else at + lifetime
         async with self._database.write() as session:
             await self._check_room(session, organization_id, at)
-            made = add_key(
-                session, self._hasher, organization_id, name, wanted, at=at, expires_at=expires_at
+            row = ApiKey(
+                id=new_id(),
+                organization_id=organization_id,
+                name=name,
+                scopes=ordered(wanted),
+                created_at=at,
+                expires_at=None if lifetime is None else at + lifetime,
             )
+            made = issue(session, self._hasher, row)
         log.info("key.created", key_id=made.row.id, organization_id=organization_id)
         return made
 
@@ -132,19 +137,19 @@ class Keys:
         """
         at = self._clock()
         async with self._database.write() as session:
-            await self._check_room(session, organization_id, at)
+            await self._check_room(session, organization_id, at, rotating=True)
             old = await _existing(session, organization_id, key_id)
             _check_rotatable(old, at)
             lifetime = old.expires_at - old.created_at if old.expires_at else None
-            made = add_key(
-                session,
-                self._hasher,
-                organization_id,
-                old.name,
-                map(Scope, old.scopes),
-                at=at,
+            row = ApiKey(
+                id=new_id(),
+                organization_id=organization_id,
+                name=old.name,
+                scopes=old.scopes,
+                created_at=at,
                 expires_at=at + lifetime if lifetime else None,
             )
+            made = issue(session, self._hasher, row)
             await session.flush()
             old.replaced_by_id = made.row.id
             end = at + overlap
@@ -187,9 +192,16 @@ class Keys:
             key.revoked_at = at
         log.info("key.revoked", key_id=key_id, organization_id=organization_id)
 
-    async def _check_room(self, session: AsyncSession, organization_id: UUID, at: datetime) -> None:
+    async def _check_room(
+        self, session: AsyncSession, organization_id: UUID, at: datetime, *, rotating: bool = False
+    ) -> None:
         await organizations.lock(session, organization_id)
-        if len(await api_keys.active(session, organization_id, at)) >= MAX_ACTIVE_KEYS:
+        keys = await api_keys.active(session, organization_id, at)
+        # A full organization can rotate its keys, yet not without end.
+        is_full = len(keys) >= 2 * MAX_ACTIVE_KEYS
+        if not rotating:
+            is_full = sum(key.replaced_by_id is None for key in keys) >= MAX_ACTIVE_KEYS
+        if is_full:
             raise ProblemError(
                 HTTPStatus.CONFLICT,
                 "too-many-api-keys",
@@ -197,31 +209,18 @@ class Keys:
             )
 
 
-def add_key(
-    session: AsyncSession,
-    hasher: KeyHasher,
-    organization_id: UUID,
-    name: str,
-    scopes: Iterable[Scope],
-    *,
-    at: datetime,
-    expires_at: datetime | None = None,
-) -> NewKey:
-    """Put a new key into a transaction."""
-    key = generate_key()
-    wanted = frozenset(scopes)
-    row = ApiKey(
-        id=new_id(),
-        organization_id=organization_id,
-        name=name,
-        prefix=key_prefix(key.encode()),
-        key_hash=hasher(key.encode()),
-        scopes=[scope.value for scope in Scope if scope in wanted],
-        created_at=at,
-        expires_at=expires_at,
-    )
+def issue(session: AsyncSession, hasher: KeyHasher, row: ApiKey) -> NewKey:
+    """Give the row a key, and put it into a transaction."""
+    row.prefix, key = generate_key()
+    row.key_hash = hasher(key.encode())
     session.add(row)
     return NewKey(row, key)
+
+
+def ordered(scopes: Iterable[Scope]) -> list[str]:
+    """The scopes as they are stored: each once, the least first."""
+    given = frozenset(scopes)
+    return [scope.value for scope in Scope if scope in given]
 
 
 def is_active(key: ApiKey, at: datetime) -> bool:

@@ -11,9 +11,9 @@ from sqlalchemy.exc import IntegrityError
 from heisenberg.backend.auth import Scope
 from heisenberg.backend.errors import ProblemError
 from heisenberg.backend.logging import get_logger
-from heisenberg.backend.models import Organization, new_id, now
+from heisenberg.backend.models import ApiKey, Organization, new_id, now
 from heisenberg.backend.repositories import organizations
-from heisenberg.backend.services.keys import add_key
+from heisenberg.backend.services.keys import issue, ordered
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -131,8 +131,14 @@ async def _found(session: AsyncSession, hasher: KeyHasher, name: str, at: dateti
     organization = Organization(id=new_id(), name=name, created_at=at)
     session.add(organization)
     await session.flush()
-    key = add_key(session, hasher, organization.id, FIRST_KEY_NAME, [Scope.ADMIN], at=at)
-    return Founded(organization, key)
+    row = ApiKey(
+        id=new_id(),
+        organization_id=organization.id,
+        name=FIRST_KEY_NAME,
+        scopes=ordered([Scope.ADMIN]),
+        created_at=at,
+    )
+    return Founded(organization, issue(session, hasher, row))
 
 
 def no_such_organization(organization_id: UUID) -> ProblemError:
