@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import re
+import time
 from http import HTTPStatus
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from starlette._utils import get_route_path  # the router's own: another could be made to differ
+from uuid_utils import uuid7
 
 from heisenberg.backend.client_address import client_address
 from heisenberg.backend.errors import ProblemError, problem_response
+from heisenberg.backend.logging import get_logger, request_id_ctx
+from heisenberg.backend.metrics import UNMATCHED
 from heisenberg.backend.rate_limit import BURST_S, WINDOW_S
 
 if TYPE_CHECKING:
@@ -21,27 +26,127 @@ if TYPE_CHECKING:
 
 UNLIMITED_PATHS = frozenset({"/livez", "/readyz", "/metrics"})
 """For orchestrators, which must not be refused; `/health` is for everybody and is limited."""
+REQUEST_ID_HEADER = b"x-request-id"
+REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,128}")
+"""Of a client; anything else could forge lines or grow them."""
+CLIENT_LEFT = 499
+"""Status, in log and metrics alone, of a request whose client did not wait; nginx's number."""
+
+log = get_logger(__name__)
 
 
 class RequestIDMiddleware:
-    """PLACEHOLDER: filled in by its owner."""
+    """Gives each request an id, the client's own if it is one: on its log lines, in its answer."""
 
     def __init__(self, app: ASGIApp) -> None:
+        """Wrap the application."""
         self.app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await self.app(scope, receive, send)
+        """Serve the request under its id."""
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        request_id = _request_id(scope)
+        field = (REQUEST_ID_HEADER, request_id.encode())
+
+        def told(message: Message) -> Awaitable[None]:
+            if message["type"] == "http.response.start":
+                kept = [f for f in message.get("headers", ()) if f[0].lower() != REQUEST_ID_HEADER]
+                message["headers"] = [*kept, field]
+            return send(message)
+
+        token = request_id_ctx.set(request_id)
+        try:
+            await self.app(scope, receive, told)
+        finally:
+            request_id_ctx.reset(token)
+
+
+def _request_id(scope: Scope) -> str:
+    """The client's id when there is exactly one and it is harmless, else a new one."""
+    given = [value for name, value in scope["headers"] if name == REQUEST_ID_HEADER]
+    if len(given) == 1 and REQUEST_ID.fullmatch(given[0]):
+        return given[0].decode("ascii")
+    fresh: str = uuid7().hex
+    return fresh
+
+
+def route_template(scope: Scope) -> str | None:
+    """The path of the route that was found, with its placeholders; None when there is none."""
+    # An included route keeps its own path; FastAPI puts the whole one, with the prefixes, here.
+    context = scope.get("fastapi", {}).get("effective_route_context")
+    path: str | None = getattr(context or scope.get("route"), "path", None)
+    return path
 
 
 class AccessLogMiddleware:
-    """PLACEHOLDER: filled in by its owner."""
+    """Writes one line a request when it is over, however it ends, and counts it."""
 
     def __init__(self, app: ASGIApp, state: State) -> None:
+        """Wrap the application."""
         self.app = app
-        self.state = state
+        self.metrics = state.metrics
+        self.trusted_proxies = state.settings.trusted_proxies
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await self.app(scope, receive, send)
+        """Measure the request."""
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        begin = time.perf_counter()
+        status = 0
+        complete = False
+        aborted = None
+
+        def watched_send(message: Message) -> Awaitable[None]:
+            nonlocal status, complete
+            if message["type"] == "http.response.start":
+                status = status or message["status"]
+            elif message["type"] == "http.response.body" and not message.get("more_body"):
+                complete = True
+            return send(message)
+
+        async def watched_receive() -> Message:
+            nonlocal status, aborted
+            message = await receive()
+            if message["type"] == "http.disconnect" and not complete:
+                aborted = "client_left"
+                status = status or CLIENT_LEFT  # whatever is answered now reaches nobody
+            return message
+
+        self.metrics.request_started()
+        try:
+            await self.app(scope, watched_receive, watched_send)
+        finally:
+            seconds = time.perf_counter() - begin
+            if not complete:
+                aborted = aborted or "failed"
+                status = status or HTTPStatus.INTERNAL_SERVER_ERROR
+            route = route_template(scope)
+            self.metrics.request_finished(scope["method"], route, status, seconds)
+            self._log(scope, route, status, seconds, aborted)
+
+    def _log(
+        self, scope: Scope, route: str | None, status: int, seconds: float, aborted: str | None
+    ) -> None:
+        facts: dict[str, Any] = {
+            "method": scope["method"],
+            "route": route or UNMATCHED,
+            "status": status,
+            "duration_ms": round(seconds * 1000, 3),
+            "client": client_address(scope, self.trusted_proxies),
+        }
+        principal = scope.get("state", {}).get("principal")
+        if principal is not None:
+            facts["key_id"] = str(principal.key_id)
+        if aborted is not None:
+            facts["aborted"] = aborted
+        # Probes come every few seconds; they are told of when they find something.
+        if route in UNLIMITED_PATHS and status < HTTPStatus.INTERNAL_SERVER_ERROR:
+            log.debug("request.finished", **facts)
+        else:
+            log.info("request.finished", **facts)
 
 
 class RateLimitMiddleware:

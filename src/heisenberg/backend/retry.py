@@ -6,7 +6,8 @@ import asyncio
 import inspect
 import math
 import time
-from functools import wraps
+from dataclasses import dataclass
+from functools import partial, wraps
 from random import SystemRandom
 from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
@@ -29,10 +30,12 @@ credentials is as wrong the next time."""
 MAX_DOUBLINGS = 60
 """Further ones are beyond any cap, and at 1024 beyond a float."""
 
+_random = SystemRandom().random
+
 log = get_logger(__name__)
 
 
-def retry_with_backoff(
+def retry_with_backoff(  # noqa: PLR0913 (each has its default, and tests give the last three)
     max_retries: int = 3,
     base_delay: float = 1.0,
     max_delay: float = 60.0,
@@ -43,7 +46,7 @@ def retry_with_backoff(
     on_retry: Callable[[], None] | None = None,
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     clock: Callable[[], float] = time.monotonic,
-    random: Callable[[], float] = SystemRandom().random,
+    random: Callable[[], float] = _random,
 ) -> Callable[[Callable[P, Awaitable[T]]], Callable[P, Awaitable[T]]]:
     """Make an asynchronous function try again.
 
@@ -76,61 +79,26 @@ def retry_with_backoff(
     Source:
         Jitter: Brooker, "Exponential backoff and jitter", AWS Architecture Blog, 2015.
     """
-    if max_retries < 0 or base_delay < 0 or max_delay < 0:
-        raise ValueError("max_retries, base_delay and max_delay must not be negative")
-
-    def own_wait(retry: int) -> float:
-        factor = 0.5 + random() if jitter else 1.0
-        grown: float = base_delay * 2.0 ** min(retry, MAX_DOUBLINGS)
-        return min(min(grown, max_delay) * factor, max_delay)
-
-    def wait(state: RetryCallState) -> float:
-        return max(own_wait(state.attempt_number - 1), _asked_wait(_error(state)))
+    policy = _Policy(
+        max_retries,
+        base_delay,
+        max_delay,
+        retryable_exceptions,
+        jitter,
+        deadline_s,
+        on_retry,
+        sleep,
+        clock,
+        random,
+    )
 
     def decorate(function: Callable[P, Awaitable[T]]) -> Callable[P, Awaitable[T]]:
         if not inspect.iscoroutinefunction(function):
             raise TypeError(f"{function!r} is not an async function")
-        name = getattr(function, "__qualname__", repr(function))
 
         @wraps(function)
         async def retrying(*args: P.args, **kwargs: P.kwargs) -> T:
-            end = math.inf if deadline_s is None else clock() + deadline_s
-
-            async def attempt() -> T:
-                left = end - clock()
-                try:
-                    async with asyncio.timeout(None if left == math.inf else left) as limit:
-                        return await function(*args, **kwargs)
-                except TimeoutError as error:
-                    if limit.expired() and not str(error):
-                        raise TimeoutError(f"{name}: not done within {deadline_s} s") from error
-                    raise
-
-            def is_over(state: RetryCallState) -> bool:
-                over = state.attempt_number > max_retries
-                return over or clock() + state.upcoming_sleep >= end
-
-            def tell(state: RetryCallState) -> None:
-                log.warning(
-                    "retry_attempt",
-                    attempt=state.attempt_number,
-                    delay=round(state.upcoming_sleep, 3),
-                    error=type(_error(state)).__name__,
-                    function=name,
-                )
-                if on_retry is not None:
-                    on_retry()
-
-            tries = AsyncRetrying(
-                sleep=sleep,
-                stop=is_over,
-                wait=wait,
-                retry=retry_if_exception(lambda error: _is_retryable(error, retryable_exceptions)),
-                before_sleep=tell,
-                reraise=True,
-            )
-            result: T = await tries(attempt)
-            return result
+            return await policy.run(function.__qualname__, partial(function, *args, **kwargs))
 
         return retrying
 
@@ -150,9 +118,74 @@ def retry_from_settings(
     )
 
 
-def _is_retryable(error: BaseException, retryable: tuple[type[Exception], ...]) -> bool:
-    """Whether to try again; a cancellation is no `Exception`, whatever the caller lists."""
-    return isinstance(error, Exception) and isinstance(error, retryable)
+@dataclass(frozen=True, slots=True)
+class _Policy:
+    """The parameters of `retry_with_backoff`, and what follows from them."""
+
+    max_retries: int
+    base_delay: float
+    max_delay: float
+    retryable: tuple[type[Exception], ...]
+    jitter: bool
+    deadline_s: float | None
+    on_retry: Callable[[], None] | None
+    sleep: Callable[[float], Awaitable[None]]
+    clock: Callable[[], float]
+    random: Callable[[], float]
+
+    def __post_init__(self) -> None:
+        if self.max_retries < 0 or self.base_delay < 0 or self.max_delay < 0:
+            raise ValueError("max_retries, base_delay and max_delay must not be negative")
+
+    async def run(self, name: str, function: Callable[[], Awaitable[T]]) -> T:
+        """Call the function until it succeeds or there is no point in going on."""
+        end = math.inf if self.deadline_s is None else self.clock() + self.deadline_s
+
+        async def attempt() -> T:
+            left = end - self.clock()
+            try:
+                async with asyncio.timeout(None if left == math.inf else left) as limit:
+                    return await function()
+            except TimeoutError as error:
+                if limit.expired() and not str(error):
+                    raise TimeoutError(f"{name}: not done within {self.deadline_s} s") from error
+                raise
+
+        def is_over(state: RetryCallState) -> bool:
+            over = state.attempt_number > self.max_retries
+            return over or self.clock() + state.upcoming_sleep >= end
+
+        def tell(state: RetryCallState) -> None:
+            log.warning(
+                "retry_attempt",
+                attempt=state.attempt_number,
+                delay=round(state.upcoming_sleep, 3),
+                error=type(_error(state)).__name__,
+                function=name,
+            )
+            if self.on_retry is not None:
+                self.on_retry()
+
+        result: T = await AsyncRetrying(
+            sleep=self.sleep,
+            stop=is_over,
+            wait=self._wait,
+            retry=retry_if_exception(self._is_retryable),
+            before_sleep=tell,
+            reraise=True,
+        )(attempt)
+        return result
+
+    def _is_retryable(self, error: BaseException) -> bool:
+        """Whether to try again; a cancellation is no `Exception`, whatever the caller lists."""
+        return isinstance(error, Exception) and isinstance(error, self.retryable)
+
+    def _wait(self, state: RetryCallState) -> float:
+        """Seconds to wait after this try: ours, or more when the server asks for more."""
+        grown: float = self.base_delay * 2.0 ** min(state.attempt_number - 1, MAX_DOUBLINGS)
+        factor = 0.5 + self.random() if self.jitter else 1.0
+        own = min(min(grown, self.max_delay) * factor, self.max_delay)
+        return max(own, _asked_wait(_error(state)))
 
 
 def _error(state: RetryCallState) -> BaseException | None:
