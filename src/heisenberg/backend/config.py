@@ -150,6 +150,9 @@ class Settings(BaseSettings):
     analysis_timeout_s: Annotated[
         float, Field(gt=0, le=3600, description="Longest that one analysis may take.")
     ] = 60.0
+    analysis_memory_bytes: Annotated[
+        int, Field(ge=512 << 20, le=1 << 40, description="Address space of one such process.")
+    ] = 2 << 30
     health_slow_ms: Annotated[
         float, Field(gt=0, le=1000, description="Database latency from which health is degraded.")
     ] = 250.0

@@ -14,8 +14,8 @@ from heisenberg.backend.rate_limit import make_limiters
 from heisenberg.backend.services.analyze import Analyzer, OfflineEngine
 from heisenberg.backend.services.authentication import Authenticator
 from heisenberg.backend.services.key_usage import KeyUsage
-from heisenberg.backend.services.worker_pool import WorkerPool
 from heisenberg.backend.services.keys import Keys
+from heisenberg.backend.services.worker_pool import WorkerPool
 from heisenberg.backend.tracing import make_tracing
 
 if TYPE_CHECKING:
