@@ -66,6 +66,7 @@ class _Body:
         self._announced: int | None = None
         self._complete = False
         self._deadline: float | None = None
+        self._given_up = False
         self._lingers = False
 
     def check_head(self) -> None:
@@ -104,6 +105,7 @@ class _Body:
             async with asyncio.timeout_at(self._deadline):
                 message = await self._receive()
         except TimeoutError:
+            self._given_up = True
             raise ProblemError(
                 HTTPStatus.REQUEST_TIMEOUT,
                 "body-too-slow",
@@ -122,8 +124,8 @@ class _Body:
         """Pass the answer on; when the rest of the body is long, the connection ends with it."""
         if message["type"] == "http.response.start":
             self.answered = True
-            if self._has_long_rest():
-                self._lingers = True
+            if self._given_up or self._has_long_rest():
+                self._lingers = not self._given_up
                 headers = [h for h in message.get("headers", ()) if h[0].lower() != b"connection"]
                 message = {**message, "headers": [*headers, (b"connection", b"close")]}
         elif self._lingers and not message.get("more_body", False):

@@ -13,6 +13,7 @@ import typer
 from heisenberg import __version__, text
 from heisenberg.cli.analyze import analyze
 from heisenberg.cli.evaluate import evaluate
+from heisenberg.cli.serve import serve
 from heisenberg.errors import HeisenbergError
 
 USAGE = 2
@@ -53,6 +54,7 @@ def heisenberg(
 
 app.command()(analyze)
 app.command(name="eval")(evaluate)
+app.command()(serve)
 
 
 def main() -> None:
