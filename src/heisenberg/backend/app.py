@@ -12,6 +12,7 @@ from heisenberg.backend import errors, openapi
 from heisenberg.backend.auth import AuthenticationMiddleware
 from heisenberg.backend.body_limit import BodyLimitMiddleware
 from heisenberg.backend.config import Settings, load_settings
+from heisenberg.backend.logging import configure_from_settings
 from heisenberg.backend.middleware import (
     AccessLogMiddleware,
     RateLimitMiddleware,
@@ -19,7 +20,7 @@ from heisenberg.backend.middleware import (
 )
 from heisenberg.backend.routes import analyze, api_keys, docs, health, metrics, organizations
 from heisenberg.backend.state import State
-from heisenberg.backend.tracing import Tracing, TracingMiddleware
+from heisenberg.backend.tracing import Tracing, TracingMiddleware, add_trace
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -39,6 +40,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        configure_from_settings(settings, (add_trace,) if state.tracing.enabled else ())
         await state.start()
         try:
             yield

@@ -29,6 +29,7 @@ import msgspec
 import structlog
 
 from heisenberg import text
+from heisenberg.backend.config import LogFormat, unknown_variables
 from heisenberg.backend.redaction import REDACTED, is_secret_name, may_hold_secrets, redact
 
 if TYPE_CHECKING:
@@ -36,6 +37,8 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from structlog.typing import EventDict, FilteringBoundLogger, Processor
+
+    from heisenberg.backend.config import Settings
 
 MAX_LINE_BYTES = 16_000
 """A longer line is written with its texts cut; Docker splits lines at 16 KiB."""
@@ -128,7 +131,18 @@ def configure_logging(
         logger.propagate = True
     for name, least in _QUIET.items():
         logging.getLogger(name).setLevel(max(least, level))
+    # Anew: whoever saved and restored `warnings.showwarning` meanwhile has undone it.
+    logging.captureWarnings(capture=False)
     logging.captureWarnings(capture=True)
+
+
+def configure_from_settings(settings: Settings, processors: Sequence[Processor] = ()) -> None:
+    """Write as the settings say, and warn of variables that look like settings and are none."""
+    configure_logging(
+        settings.log_level, settings.log_format is LogFormat.JSON, processors=processors
+    )
+    for name in unknown_variables():
+        log.warning("settings.unknown_variable", variable=name)
 
 
 def get_logger(name: str) -> FilteringBoundLogger:
@@ -409,3 +423,5 @@ structlog.configure(
     logger_factory=_Sink,
     cache_logger_on_first_use=True,
 )
+
+log = get_logger(__name__)

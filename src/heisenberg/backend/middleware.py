@@ -65,7 +65,7 @@ class RequestIDMiddleware:
 
 def _request_id(scope: Scope) -> str:
     """The client's id when there is exactly one and it is harmless, else a new one."""
-    given = [value for name, value in scope["headers"] if name == REQUEST_ID_HEADER]
+    given: list[bytes] = [value for name, value in scope["headers"] if name == REQUEST_ID_HEADER]
     if len(given) == 1 and REQUEST_ID.fullmatch(given[0]):
         return given[0].decode("ascii")
     fresh: str = uuid7().hex
