@@ -13,6 +13,8 @@ import typer
 from heisenberg import __version__, text
 from heisenberg.cli.analyze import analyze
 from heisenberg.cli.evaluate import evaluate
+from heisenberg.cli.key import key
+from heisenberg.cli.org import org
 from heisenberg.cli.serve import serve
 from heisenberg.errors import HeisenbergError
 
@@ -55,6 +57,8 @@ def heisenberg(
 app.command()(analyze)
 app.command(name="eval")(evaluate)
 app.command()(serve)
+app.add_typer(org, name="org")
+app.add_typer(key, name="key")
 
 
 def main() -> None:
