@@ -11,14 +11,10 @@ from uuid import UUID
 from fastapi import APIRouter, Depends, Request, Response
 from fastapi.exceptions import RequestValidationError
 
+from heisenberg.backend.analyze_schemas import AnalysisResponse, AnalyzeRequest, AnalyzeResponse
 from heisenberg.backend.auth import Principal, Scope, require
 from heisenberg.backend.errors import ProblemError
-from heisenberg.backend.schemas import (
-    AnalysisResponse,
-    AnalyzeRequest,
-    AnalyzeResponse,
-    problems,
-)
+from heisenberg.backend.schemas import problems
 from heisenberg.backend.services.analyze import (
     AnalysisTimeoutError,
     InvalidRequestError,

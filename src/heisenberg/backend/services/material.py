@@ -25,7 +25,12 @@ if TYPE_CHECKING:
     from datetime import datetime
     from pathlib import Path
 
-    from heisenberg.backend.schemas import AnalyzeRequest, ContainerLog, FailedTest, LogEntry
+    from heisenberg.backend.analyze_schemas import (
+        AnalyzeRequest,
+        ContainerLog,
+        FailedTest,
+        LogEntry,
+    )
 
 TESTS_SOURCE = "failed_tests"
 LOGS_SOURCE = "container_logs"

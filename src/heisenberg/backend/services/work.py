@@ -12,8 +12,8 @@ import msgspec
 from msgspec import Struct
 from pydantic import ValidationError
 
+from heisenberg.backend.analyze_schemas import AnalyzeRequest
 from heisenberg.backend.logging import get_logger
-from heisenberg.backend.schemas import AnalyzeRequest
 from heisenberg.backend.services.material import InconsistentError, lay_out
 from heisenberg.delivery import json_report
 from heisenberg.pipeline import analyze_run
