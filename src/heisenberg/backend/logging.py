@@ -29,7 +29,6 @@ import msgspec
 import structlog
 
 from heisenberg import text
-from heisenberg.backend.config import LogFormat, unknown_variables
 from heisenberg.backend.redaction import REDACTED, is_secret_name, may_hold_secrets, redact
 
 if TYPE_CHECKING:
@@ -138,6 +137,9 @@ def configure_logging(
 
 def configure_from_settings(settings: Settings, processors: Sequence[Processor] = ()) -> None:
     """Write as the settings say, and warn of variables that look like settings and are none."""
+    # Here, because worker processes log too, need no settings, and start in a fifth of the time.
+    from heisenberg.backend.config import LogFormat, unknown_variables  # noqa: PLC0415
+
     configure_logging(
         settings.log_level, settings.log_format is LogFormat.JSON, processors=processors
     )
