@@ -8,9 +8,11 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Annotated, Any
 
 from fastapi import Depends, Request
+from starlette._utils import get_route_path  # the router's own: another could be made to differ
 
 from heisenberg.backend.client_address import client_address
 from heisenberg.backend.errors import ProblemError, is_unavailable, problem_response
+from heisenberg.backend.middleware import UNLIMITED_PATHS
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable
@@ -22,8 +24,6 @@ if TYPE_CHECKING:
     from heisenberg.backend.services.authentication import Candidate
     from heisenberg.backend.state import State
 
-UNAUTHENTICATED_PATHS = frozenset({"/livez", "/readyz", "/metrics"})
-"""For orchestrators: no key is looked at, so that no database is asked."""
 CHALLENGE = {"WWW-Authenticate": 'Bearer realm="heisenberg"'}
 
 
@@ -94,8 +94,9 @@ class AuthenticationMiddleware:
             return
         facts = scope.setdefault("state", {})
         facts.update(principal=None, key_failed=False, key_refusal=None, key_error=None)
-        keys = () if scope["path"] in UNAUTHENTICATED_PATHS else presented_keys(scope["headers"])
-        if keys:
+        keys = presented_keys(scope["headers"])
+        # Probes and scrapers are let in whoever they are, also when no database can be asked.
+        if keys and get_route_path(scope) not in UNLIMITED_PATHS:
             try:
                 await self._authenticate(scope, keys)
             except ProblemError as problem:
