@@ -20,7 +20,7 @@ from heisenberg.backend.middleware import (
 )
 from heisenberg.backend.routes import analyze, api_keys, docs, health, metrics, organizations
 from heisenberg.backend.state import State
-from heisenberg.backend.tracing import Tracing, TracingMiddleware, add_trace
+from heisenberg.backend.tracing import add_trace
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -54,6 +54,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         docs_url=None,  # routes/docs.py has it without a CDN
         redoc_url=None,
         generate_unique_id_function=openapi.operation_id,
+        telemetry=state.tracing.of_requests,
     )
     app.state.shared = state
     errors.add_handlers(app)
@@ -70,7 +71,5 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.add_middleware(BodyLimitMiddleware, settings.max_body_bytes, settings.body_timeout_s)
     app.add_middleware(errors.ErrorMiddleware)
     app.add_middleware(AccessLogMiddleware, state)
-    if isinstance(state.tracing, Tracing):
-        app.add_middleware(TracingMiddleware, state.tracing)
     app.add_middleware(RequestIDMiddleware)
     return app

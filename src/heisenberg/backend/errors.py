@@ -7,6 +7,7 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 from fastapi.exceptions import RequestValidationError
+from opentelemetry.trace import get_current_span
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from starlette.exceptions import HTTPException
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 MEDIA_TYPE = "application/problem+json"
 MAX_FIELDS = 20
 """Wrong fields that one answer tells of; the rest are counted."""
+MAX_FIELD_CHARS = 200
+"""Of one field's name, which the client chose."""
 DATABASE_RETRY_AFTER_S = 2
 """A restart of the database takes about as long."""
 
@@ -57,6 +60,17 @@ class ProblemError(HTTPException):
         self.members = members
 
 
+class _ProblemResponse(JSONResponse):
+    """A problem, which may repeat what a client sent: even what UTF-8 cannot carry."""
+
+    media_type = MEDIA_TYPE
+
+    def render(self, content: object) -> bytes:
+        """Write the document."""
+        written = json.dumps(content, ensure_ascii=False, separators=(",", ":"), default=str)
+        return written.encode(errors="replace")
+
+
 def problem_response(problem: ProblemError, path: str) -> JSONResponse:
     """Write the problem as the answer to a request for the path."""
     document = {
@@ -68,9 +82,7 @@ def problem_response(problem: ProblemError, path: str) -> JSONResponse:
         "request_id": request_id_ctx.get(),
         **problem.members,
     }
-    return JSONResponse(
-        document, problem.status_code, headers=problem.headers, media_type=MEDIA_TYPE
-    )
+    return _ProblemResponse(document, problem.status_code, headers=problem.headers)
 
 
 class ErrorMiddleware:
@@ -100,7 +112,7 @@ class ErrorMiddleware:
                 raise
             await problem_response(_stopping(), scope["path"])(scope, receive, send)
         except Exception as error:
-            scope.setdefault("state", {})["error"] = error  # for the trace
+            get_current_span().record_exception(error)  # nothing happens without tracing
             problem = _as_problem(error)
             if started:
                 raise
@@ -115,13 +127,6 @@ def add_handlers(app: FastAPI) -> None:
     app.add_exception_handler(RequestValidationError, _invalid)
 
 
-def is_unavailable(error: BaseException) -> bool:
-    """Whether the database, and not the request, is at fault; another try may do."""
-    if isinstance(error, (PoolTimeoutError, InterfaceError, OperationalError, OSError)):
-        return True
-    return isinstance(error, DBAPIError) and error.connection_invalidated
-
-
 def _stopping() -> ProblemError:
     return ProblemError(
         HTTPStatus.SERVICE_UNAVAILABLE,
@@ -131,12 +136,20 @@ def _stopping() -> ProblemError:
     )
 
 
-def _as_problem(error: Exception) -> ProblemError:
+def _as_problem(error: BaseException) -> ProblemError:
     """What to answer for an exception, which is logged."""
-    if isinstance(error, ProblemError):
-        return error
+    while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
+        error = error.exceptions[0]  # a task group wraps what its one task raised
+    if isinstance(error, HTTPException):
+        return _of_http(error)
     if is_unavailable(error):
-        log.warning("database.unavailable", error=type(error).__name__, exc_info=error)
+        # Without its frames: while the database is away, each request would write them.
+        reason = getattr(error, "orig", None) or error
+        log.warning(
+            "database.unavailable",
+            error=type(error).__name__,
+            reason=text.first_line(str(reason)),
+        )
         return ProblemError(
             HTTPStatus.SERVICE_UNAVAILABLE,
             "database-unavailable",
@@ -152,13 +165,57 @@ def _as_problem(error: Exception) -> ProblemError:
 
 
 async def _http(request: Request, error: Exception) -> JSONResponse:
-    """Of Starlette and FastAPI: no such path, method not allowed, a body that is no JSON."""
-    if not isinstance(error, ProblemError):
-        assert isinstance(error, HTTPException)  # noqa: S101 (registered for it alone)
-        phrase = HTTPStatus(error.status_code).phrase
-        name = phrase.lower().replace(" ", "-")
-        error = ProblemError(error.status_code, name, str(error.detail), headers=error.headers)
-    return problem_response(error, request.url.path)
+    """Of Starlette and FastAPI: no such path, method not allowed, a body that cannot be read."""
+    assert isinstance(error, HTTPException)  # noqa: S101 (registered for it alone)
+    problem = _of_http(error)
+    if problem.name == "method-not-allowed":
+        problem = _not_allowed(request)
+    return problem_response(problem, request.url.path)
+
+
+def _of_http(error: HTTPException) -> ProblemError:
+    """The problem that Starlette or FastAPI means."""
+    if isinstance(error, ProblemError):
+        return error
+    match error.__cause__:
+        case RecursionError():
+            return _no_json("it is nested too deeply")
+        case UnicodeDecodeError():
+            return _no_json("it is not UTF-8")
+        case ValueError() if error.status_code == HTTPStatus.BAD_REQUEST:
+            return _no_json("a number in it has too many digits")
+    phrase = HTTPStatus(error.status_code).phrase
+    detail = str(error.detail)
+    if error.status_code == HTTPStatus.NOT_FOUND and detail == phrase:
+        detail = "there is no such path; /docs lists them all"
+    name = phrase.lower().replace(" ", "-")
+    return ProblemError(error.status_code, name, detail, headers=error.headers)
+
+
+def _no_json(reason: str) -> ProblemError:
+    return ProblemError(
+        HTTPStatus.UNPROCESSABLE_ENTITY, "invalid-json", f"the body is no JSON: {reason}"
+    )
+
+
+def _not_allowed(request: Request) -> ProblemError:
+    """Which methods the path has: the router names those of the first route alone."""
+    known = ("type", "path", "root_path", "headers", "query_string")
+    scope = {name: request.scope[name] for name in known}
+    allowed = ", ".join(
+        method
+        for method in ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
+        if any(
+            route.matches({**scope, "method": method})[0] is Match.FULL
+            for route in request.app.routes
+        )
+    )
+    return ProblemError(
+        HTTPStatus.METHOD_NOT_ALLOWED,
+        "method-not-allowed",
+        f"this path has no {_cut(request.method)}; it has {allowed}",
+        headers={"Allow": allowed},
+    )
 
 
 async def _invalid(request: Request, error: Exception) -> JSONResponse:
@@ -166,8 +223,7 @@ async def _invalid(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RequestValidationError)  # noqa: S101 (registered for it alone)
     found = error.errors()
     if any(e["type"] == "json_invalid" for e in found):
-        detail = f"the body is no JSON: {found[0].get('ctx', {}).get('error', found[0]['msg'])}"
-        problem = ProblemError(HTTPStatus.UNPROCESSABLE_ENTITY, "invalid-json", detail)
+        problem = _no_json(found[0].get("ctx", {}).get("error", found[0]["msg"]))
     elif isinstance(error.body, bytes):  # FastAPI has not tried to read it
         problem = ProblemError(
             HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
@@ -191,4 +247,9 @@ async def _invalid(request: Request, error: Exception) -> JSONResponse:
 def _field(location: Sequence[int | str]) -> str:
     """Where in the request: `failed_tests[3].title`."""
     path = "".join(f"[{p}]" if isinstance(p, int) else f".{p}" for p in location[1:])
-    return text.one_line(path.removeprefix(".") or str(location[0]))
+    return _cut(path.removeprefix(".") or str(location[0]))
+
+
+def _cut(told: str) -> str:
+    """What a client chose, safe to show."""
+    return text.truncate(text.one_line(told[: 4 * MAX_FIELD_CHARS]), MAX_FIELD_CHARS)

@@ -1,8 +1,8 @@
 """OpenTelemetry: a span for each request, analysis and call of an engine, sent when it is asked for.
 
-Off, it costs nothing: nothing of OpenTelemetry is imported and no middleware is added. The address
-of the collector is a setting; the other variables of OpenTelemetry's specification (service name,
-headers, sampler, batch sizes) are read by its SDK.
+Spans of requests are FastAPI's own; here is where they go, and off is what FastAPI leaves on. The
+address of the collector is a setting; the other variables of OpenTelemetry's specification (service
+name, headers, sampler, batch sizes) are read by its SDK, which is imported only when it is needed.
 """
 
 from __future__ import annotations
@@ -13,28 +13,25 @@ import threading
 from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
+from opentelemetry.trace import get_current_span
+
 from heisenberg import __version__
 from heisenberg.backend.config import SettingsError
-from heisenberg.backend.logging import get_logger, request_id_ctx
+from heisenberg.backend.logging import get_logger
 
 if TYPE_CHECKING:
     from collections.abc import MutableMapping, Sequence
     from contextlib import AbstractContextManager
 
+    from fastapi.telemetry import TelemetryConfig
     from opentelemetry.sdk.trace import ReadableSpan
     from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
     from opentelemetry.trace import Span
-    from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
     from heisenberg.backend.config import Settings
 
 FLUSH_TIMEOUT_S = 3.0
 """Wait at the end for a collector to take the last spans."""
-METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
-OTHER_METHOD = "_OTHER"
-"""What the semantic conventions call the rest."""
-SERVER_ERROR = 500
-_CARRIED = {b"traceparent": "traceparent", b"tracestate": "tracestate"}
 
 log = get_logger(__name__)
 
@@ -43,6 +40,11 @@ class NoTracing:
     """Tracing that is off."""
 
     enabled = False
+
+    @property
+    def of_requests(self) -> TelemetryConfig:
+        """What FastAPI is told; left alone, it asks on every request whether it is on."""
+        return {"tracing": False, "metrics": False, "logs": False, "auto_configure": False}
 
     def span(self, name: str, **attributes: str | float) -> AbstractContextManager[object]:  # noqa: ARG002 (the interface's)
         """A span of this name as a child of the current one.
@@ -94,6 +96,16 @@ class Tracing(NoTracing):
         self._provider.add_span_processor(BatchSpanProcessor(_Told(self._exporter)))  # type: ignore[arg-type] # its base is in the extra
         self.tracer = self._provider.get_tracer("heisenberg", __version__)
 
+    @property
+    def of_requests(self) -> TelemetryConfig:
+        """What FastAPI is told: a span a request, continuing the client's trace, around everything."""
+        return {
+            **super().of_requests,
+            "tracing": True,
+            "tracer_provider": self._provider,
+            "operation_spans": False,
+        }
+
     def span(self, name: str, **attributes: str | float) -> AbstractContextManager[Span]:
         """A span of this name as a child of the current one; what is raised inside is on it."""
         return self.tracer.start_as_current_span(name, attributes=attributes)
@@ -107,65 +119,6 @@ class Tracing(NoTracing):
         if sending.is_alive():
             log.warning("traces.lost", waited_s=FLUSH_TIMEOUT_S)
             self._exporter.shutdown()  # type: ignore[no-untyped-call] # theirs
-
-
-class TracingMiddleware:
-    """A server span for each request, continuing the client's trace (W3C Trace Context)."""
-
-    def __init__(self, app: ASGIApp, tracing: Tracing) -> None:
-        """Wrap the application."""
-        from opentelemetry.trace import SpanKind, StatusCode  # noqa: PLC0415 (an extra)
-        from opentelemetry.trace.propagation.tracecontext import (  # noqa: PLC0415 (likewise)
-            TraceContextTextMapPropagator,
-        )
-
-        self.app = app
-        self._tracer = tracing.tracer
-        self._extract = TraceContextTextMapPropagator().extract
-        self._server = SpanKind.SERVER
-        self._error = StatusCode.ERROR
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Measure the request."""
-        if scope["type"] != "http":
-            await self.app(scope, receive, send)
-            return
-        status = 0
-
-        async def watched(message: Message) -> None:
-            nonlocal status
-            if message["type"] == "http.response.start":
-                status = message["status"]
-            await send(message)
-
-        parent = self._extract(
-            {
-                _CARRIED[name]: value.decode("latin-1")
-                for name, value in scope["headers"]
-                if name in _CARRIED
-            }
-        )
-        with self._tracer.start_as_current_span(
-            _method(scope), parent, self._server, _attributes(scope)
-        ) as span:
-            try:
-                await self.app(scope, receive, watched)
-            finally:
-                self._finish(span, scope, status)
-
-    def _finish(self, span: Span, scope: Scope, status: int) -> None:
-        """Tell what is known only now."""
-        if route := getattr(scope.get("route"), "path", None):
-            span.update_name(f"{_method(scope)} {route}")
-            span.set_attribute("http.route", route)
-        if status:
-            span.set_attribute("http.response.status_code", status)
-        error = scope.get("state", {}).get("error")
-        if error is not None:
-            span.record_exception(error)
-        if status >= SERVER_ERROR:
-            span.set_attribute("error.type", type(error).__qualname__ if error else str(status))
-            span.set_status(self._error)
 
 
 class _Told:
@@ -208,34 +161,8 @@ def make_tracing(settings: Settings) -> NoTracing:
 
 def add_trace(_: object, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
     """Put the current trace and span on a log line."""
-    from opentelemetry.trace import get_current_span  # noqa: PLC0415 (an extra)
-
     context = get_current_span().get_span_context()
     if context.is_valid:
         event["trace_id"] = f"{context.trace_id:032x}"
         event["span_id"] = f"{context.span_id:016x}"
     return event
-
-
-def _method(scope: Scope) -> str:
-    return scope["method"] if scope["method"] in METHODS else "HTTP"
-
-
-def _attributes(scope: Scope) -> dict[str, str | int]:
-    """What is known at the start; the query is left out, it may hold anything."""
-    method = scope["method"]
-    found: dict[str, str | int] = {
-        "http.request.method": method if method in METHODS else OTHER_METHOD,
-        "url.scheme": scope["scheme"],
-        "url.path": scope["path"],
-        "network.protocol.version": scope["http_version"],
-        "heisenberg.request_id": request_id_ctx.get(),
-    }
-    if server := scope.get("server"):
-        found["server.address"], found["server.port"] = server[0], server[1] or 0
-    if client := scope.get("client"):
-        found["client.address"] = client[0]
-    for name, value in scope["headers"]:
-        if name == b"user-agent":
-            found["user_agent.original"] = value.decode("latin-1")
-    return found
