@@ -136,6 +136,10 @@ class AnalyzeRequest(Request):
     commit_sha: Name | None = None
     branch: Name | None = None
     pull_request_number: Annotated[int, Field(ge=1, le=MAX_INT32)] | None = None
+    start_time: str | None = None
+    """When the run began, as for a test. With it, what went wrong before the first failure counts."""
+    duration_ms: Annotated[float, Field(ge=0, le=MAX_DURATION_MS)] | None = None
+    """How long the run took."""
     total_tests: Count | None = None
     """At least the passed, skipped and failed ones together; not given, as many as these."""
     passed_tests: Count | None = None

@@ -78,7 +78,11 @@ def lay_out(request: AnalyzeRequest, folder: Path) -> Material:
     """
     problems: list[Problem] = []
     tests = _tests(request.failed_tests, problems)
-    material = Material(Run(tests, sources=(TESTS_SOURCE,)), _counts(request, len(tests)))
+    start = _time(request.start_time)
+    if start is None and request.start_time:
+        problems.append(Problem(REQUEST_SOURCE, "start_time cannot be read, so it was not used"))
+    run = Run(tests, started_at=start, duration_ms=request.duration_ms, sources=(TESTS_SOURCE,))
+    material = Material(run, _counts(request, len(tests)))
     path = folder / "tests"
     path.write_bytes(b"\n".join(_lines_of_tests(request.failed_tests)))
     _add(material, TESTS_SOURCE, path)
@@ -116,7 +120,7 @@ def _counts(request: AnalyzeRequest, failed: int) -> Counts:
         raise InconsistentError("total_tests", f"{total} is less than {parts} together")
     if passed is None:
         passed = total - failed - skipped
-    return Counts(total, passed, failed, 0, skipped, None)
+    return Counts(total, passed, failed, 0, skipped, request.duration_ms)
 
 
 def _tests(told: Sequence[FailedTest], problems: list[Problem]) -> tuple[Test, ...]:
