@@ -11,7 +11,8 @@ from fastapi import Depends, Request
 from starlette._utils import get_route_path  # the router's own: another could be made to differ
 
 from heisenberg.backend.client_address import client_address
-from heisenberg.backend.errors import ProblemError, is_unavailable, problem_response
+from heisenberg.backend.database_errors import is_unavailable
+from heisenberg.backend.errors import ProblemError, problem_response
 from heisenberg.backend.middleware import UNLIMITED_PATHS
 
 if TYPE_CHECKING:

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 from fastapi.exceptions import RequestValidationError
 from opentelemetry.trace import get_current_span
-from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
-from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 from starlette.responses import JSONResponse
+from starlette.routing import Match
 
 from heisenberg import text
+from heisenberg.backend.database_errors import is_unavailable
 from heisenberg.backend.logging import get_logger, request_id_ctx
 
 if TYPE_CHECKING:
@@ -67,7 +69,7 @@ class _ProblemResponse(JSONResponse):
 
     def render(self, content: object) -> bytes:
         """Write the document."""
-        written = json.dumps(content, ensure_ascii=False, separators=(",", ":"), default=str)
+        written: str = json.dumps(content, ensure_ascii=False, separators=(",", ":"), default=str)
         return written.encode(errors="replace")
 
 

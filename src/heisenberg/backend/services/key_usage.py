@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Final
 
-from heisenberg.backend.errors import is_unavailable
+from heisenberg.backend.database_errors import is_unavailable
 from heisenberg.backend.logging import get_logger
 from heisenberg.backend.repositories import api_keys
 
