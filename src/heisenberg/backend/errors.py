@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from fastapi.exceptions import RequestValidationError
 from opentelemetry.trace import get_current_span
@@ -46,7 +46,7 @@ class ProblemError(HTTPException):
         detail: str,
         *,
         headers: Mapping[str, str] | None = None,
-        **members: Any,
+        **members: object,
     ) -> None:
         """Describe the problem.
 
@@ -113,13 +113,15 @@ class ErrorMiddleware:
             if started:
                 raise
             await problem_response(_stopping(), scope["path"])(scope, receive, send)
+        except ClientDisconnect:
+            log.debug("client.left")  # the access line tells the rest
         except Exception as error:
             get_current_span().record_exception(error)  # nothing happens without tracing
             problem = _as_problem(error)
             if started:
-                raise
+                raise  # the server cuts the connection: half an answer must not pass for a whole
             response = problem_response(problem, scope["path"])
-            response.raw_headers.extend(scope["state"].get("rate_limit_headers", ()))
+            response.raw_headers.extend(scope.get("state", {}).get("rate_limit_headers", ()))
             await response(scope, receive, send)
 
 
