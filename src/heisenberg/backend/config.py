@@ -9,8 +9,10 @@ import ipaddress
 import os
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+from urllib.parse import urlsplit
 
+from dotenv import dotenv_values
 from pydantic import (
     AliasChoices,
     Field,
@@ -25,10 +27,31 @@ from sqlalchemy.exc import ArgumentError
 
 from heisenberg.errors import UsageError
 
+if TYPE_CHECKING:
+    from pydantic_core import ErrorDetails
+
 PREFIX = "HEISENBERG_"
 """Of every variable; `DATABASE_URL` alone is read without it too."""
 MIN_SECRET_CHARS = 32
 """Of the secret key: 128 bits when it is hexadecimal."""
+
+POSTGRES_OPTIONS = frozenset(
+    {
+        "sslcert",
+        "sslcrl",
+        "sslkey",
+        "sslmode",
+        "sslnegotiation",
+        "sslpassword",
+        "sslrootcert",
+        "ssl_max_protocol_version",
+        "ssl_min_protocol_version",
+        "target_session_attrs",
+    }
+)
+"""Of libpq, what a PostgreSQL URL may have behind its question mark."""
+DATABASE_VARIABLES = ("HEISENBERG_DATABASE_URL", "DATABASE_URL")
+"""The first one that is set."""
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
@@ -71,7 +94,7 @@ class Settings(BaseSettings):
     database_url: Annotated[
         SecretStr | None,
         Field(
-            validation_alias=AliasChoices("HEISENBERG_DATABASE_URL", "DATABASE_URL"),
+            validation_alias=AliasChoices(*DATABASE_VARIABLES),
             description="PostgreSQL or SQLite; unset, `heisenberg.db` in the data folder.",
         ),
     ] = None
@@ -182,19 +205,19 @@ class Settings(BaseSettings):
 
     @field_validator("log_level", mode="before")
     @classmethod
-    def _upper(cls, value: Any) -> Any:
+    def _upper(cls, value: object) -> object:
         """Accept `info` for `INFO`."""
         return value.upper() if isinstance(value, str) else value
 
     @field_validator("log_format", mode="before")
     @classmethod
-    def _lower(cls, value: Any) -> Any:
+    def _lower(cls, value: object) -> object:
         """Accept `JSON` for `json`."""
         return value.lower() if isinstance(value, str) else value
 
     @field_validator("trusted_proxies", mode="before")
     @classmethod
-    def _split(cls, value: Any) -> Any:
+    def _split(cls, value: object) -> object:
         """Accept a list by commas."""
         if isinstance(value, str):
             return tuple(part.strip() for part in value.split(",") if part.strip())
@@ -213,6 +236,12 @@ class Settings(BaseSettings):
         scheme = value.get_secret_value().partition("://")[0]
         if scheme not in {"memory", "redis", "rediss", "valkey", "valkeys"}:
             raise ValueError("is neither memory:// nor a valkey://, redis:// or rediss:// URL")
+        try:
+            urlsplit(value.get_secret_value()).port  # noqa: B018 (reading it is the check)
+        except ValueError:
+            raise ValueError(
+                "is no URL; is a `/`, `:` or `@` of the password not escaped?"
+            ) from None
         return value
 
     @field_validator("otlp_endpoint")
@@ -232,7 +261,7 @@ class Settings(BaseSettings):
     @model_validator(mode="after")
     def _consistent(self) -> Settings:
         if self.retry_base_delay > self.retry_max_delay:
-            raise ValueError("retry_base_delay is above retry_max_delay")
+            raise ValueError(f"{PREFIX}RETRY_BASE_DELAY is above {PREFIX}RETRY_MAX_DELAY")
         return self
 
     @property
@@ -246,11 +275,10 @@ class Settings(BaseSettings):
 def async_url(raw: str) -> URL:
     """Turn a database URL as people write it into the one for our drivers.
 
-    `postgres://` and `postgresql://` get asyncpg, `sqlite://` gets aiosqlite, and libpq's
-    `sslmode` becomes asyncpg's `ssl`.
+    `postgres://` and `postgresql://` get asyncpg, `sqlite://` gets aiosqlite.
 
     Raises:
-        ValueError: It is no URL, or of another database.
+        ValueError: It is no URL, of another database, or has an option that nobody would obey.
     """
     try:
         url = make_url(raw)
@@ -258,17 +286,21 @@ def async_url(raw: str) -> URL:
         raise ValueError("is no database URL, such as postgresql://user@host/name") from None
     match url.drivername:
         case "postgres" | "postgresql" | "postgresql+asyncpg":
+            unknown = sorted(set(url.query) - POSTGRES_OPTIONS)
             url = url.set(drivername="postgresql+asyncpg")
         case "sqlite" | "sqlite+aiosqlite":
+            unknown = sorted(url.query)
             url = url.set(drivername="sqlite+aiosqlite")
+            if url.database in {None, "", ":memory:"}:
+                raise ValueError("names no file; a database in memory would be lost")
         case other:
             raise ValueError(f"{other!r} is not supported; use postgresql:// or sqlite:///")
-    if mode := url.query.get("sslmode"):
-        url = url.difference_update_query(["sslmode"]).update_query_dict({"ssl": mode})
+    if unknown:
+        raise ValueError(f"the URL's option {unknown[0]!r} is not supported")
     return url
 
 
-def load_settings(**given: Any) -> Settings:
+def load_settings(**given: Any) -> Settings:  # noqa: ANN401 (each setting's own type)
     """Read the settings.
 
     Args:
@@ -286,11 +318,24 @@ def load_settings(**given: Any) -> Settings:
 def unknown_variables() -> list[str]:
     """Variables that look like settings and are none, by name."""
     known = {PREFIX + name.upper() for name in Settings.model_fields}
-    return sorted(name for name in os.environ if name.startswith(PREFIX) and name not in known)
+    given = {name for source in _sources() for name in source if name.startswith(PREFIX)}
+    return sorted(given - known)
 
 
-def _told(error: Any) -> str:
+def _sources() -> list[dict[str, str | None]]:
+    """Where settings are read, by precedence; names in capitals, as case does not count."""
+    found = (os.environ, dotenv_values(str(Settings.model_config["env_file"])))
+    return [{name.upper(): value for name, value in source.items()} for source in found]
+
+
+def _told(error: ErrorDetails) -> str:
     """One wrong setting in words."""
-    where = str(error["loc"][0]) if error["loc"] else ""
-    name = where if where.isupper() else (PREFIX + where.upper() if where else "settings")
-    return f"{name}: {error['msg'].removeprefix('Value error, ')}"
+    reason = error["msg"].removeprefix("Value error, ")
+    if not error["loc"]:  # of several settings, which the reason names
+        return reason
+    where = str(error["loc"][0])
+    name = where if where.isupper() else PREFIX + where.upper()
+    if name in DATABASE_VARIABLES:
+        given = (v for source in _sources() for v in DATABASE_VARIABLES if source.get(v))
+        name = next(given, name)
+    return f"{name}: {reason}"

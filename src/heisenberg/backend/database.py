@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlencode
 
 from sqlalchemy import NullPool, event
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
@@ -88,10 +89,12 @@ def create_engine(settings: Settings, *, migration_timeout_s: float | None = Non
     timeout_s = migration_timeout_s or settings.database_statement_timeout_s
     timeout_ms = str(int(timeout_s * 1000))
     return create_async_engine(
-        url,
+        url.set(query={}),
         **pool,
         pool_pre_ping=migration_timeout_s is None,
         connect_args={
+            # How to trust the server, in libpq's words; asyncpg knows them in this form only.
+            "dsn": f"postgresql://?{urlencode(url.query)}" if url.query else None,
             "timeout": settings.database_connect_timeout_s,
             # The server ends a slow statement; the client, one whose server has gone silent.
             "command_timeout": timeout_s + 1,
