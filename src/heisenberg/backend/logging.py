@@ -59,6 +59,8 @@ _QUIET: Final = {
     # At INFO and DEBUG these write every statement with its parameters.
     "sqlalchemy": logging.WARNING,
     "aiosqlite": logging.WARNING,
+    # It tells of each of its parts that it loads.
+    "alembic.runtime.plugins": logging.WARNING,
     # AccessLogMiddleware writes the access lines.
     "uvicorn.access": logging.WARNING,
 }
