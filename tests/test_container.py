@@ -170,7 +170,7 @@ def test_the_wheel_can_be_built_from_what_is_copied() -> None:
     needed = {
         PROJECT["project"]["readme"],
         *PROJECT["project"]["license-files"],
-        *hatch["build"]["targets"]["wheel"]["force-include"],
+        *hatch["build"]["targets"]["wheel"]["sources"],
         hatch["version"]["path"].partition("/")[0],
     }
 
