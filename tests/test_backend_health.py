@@ -384,8 +384,10 @@ class TestCheckDatabaseHealth:
     async def test_a_cancelled_probe_leaves_nothing_behind(self, settings: Settings) -> None:
         """Whoever stops waiting gets the cancellation, and the connection goes back."""
         database = Database(settings)
+        await check_database_health(database.sessions)
         task = asyncio.create_task(check_database_health(database.sessions))
-        await asyncio.sleep(0)
+        for _ in range(2):  # its query is under way
+            await asyncio.sleep(0)
         task.cancel()
 
         with pytest.raises(asyncio.CancelledError):

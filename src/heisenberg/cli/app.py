@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 
 from heisenberg import __version__, text
+from heisenberg.cli import db
 from heisenberg.cli.analyze import analyze
 from heisenberg.cli.evaluate import evaluate
 from heisenberg.cli.key import key
@@ -57,6 +58,7 @@ def heisenberg(
 app.command()(analyze)
 app.command(name="eval")(evaluate)
 app.command()(serve)
+app.add_typer(db.app, name="db")
 app.add_typer(org, name="org")
 app.add_typer(key, name="key")
 
