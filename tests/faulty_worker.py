@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from heisenberg.backend.services import work, worker
+from heisenberg.backend.services import material, work, worker
 
 if TYPE_CHECKING:
     from heisenberg.backend.analyze_schemas import AnalyzeRequest
     from heisenberg.backend.services.material import Material
 
-_lay_out = work.lay_out
+_lay_out = material.lay_out
 
 
 def lay_out(request: AnalyzeRequest, folder: Path) -> Material:
@@ -49,5 +49,5 @@ def _tell(path: str) -> None:
 
 
 if __name__ == "__main__":
-    work.lay_out = lay_out
+    vars(work)["lay_out"] = lay_out
     worker.main(msgspec.json.decode(sys.argv[1], type=worker.Terms))

@@ -8,8 +8,10 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Annotated, Any
 from uuid import UUID
 
+import msgspec
 from fastapi import APIRouter, Depends, Request, Response
 from fastapi.exceptions import RequestValidationError
+from starlette.requests import ClientDisconnect
 
 from heisenberg.backend.analyze_schemas import AnalysisResponse, AnalyzeRequest, AnalyzeResponse
 from heisenberg.backend.auth import Principal, Scope, require
@@ -28,8 +30,7 @@ if TYPE_CHECKING:
 
     from heisenberg.backend.services.analyze import StoredRun
 
-CLIENT_GONE = 499
-"""As proxies log it; nobody receives it."""
+JSON = "application/json"
 RETRY_AFTER_S = 5
 """When the engine does not say."""
 
@@ -52,7 +53,7 @@ def _body() -> dict[str, Any]:
     schema = AnalyzeRequest.model_json_schema()
     schema = _inlined(schema, schema.get("$defs", {}))
     example = schema.pop("examples")[0]
-    content = {"application/json": {"schema": schema, "example": example}}
+    content = {JSON: {"schema": schema, "example": example}}
     return {"requestBody": {"required": True, "content": content}}
 
 
@@ -74,9 +75,7 @@ async def analyze(
     """
     body = await request.body()
     stored = await _unless_gone(request, state.analyzer.analyze(principal.organization_id, body))
-    if stored is None:
-        return Response(status_code=CLIENT_GONE)
-    return Response(stored.encode(), media_type="application/json")
+    return Response(stored.encode(), media_type=JSON)
 
 
 @router.get(
@@ -88,21 +87,28 @@ async def read_analysis(
     analysis_id: UUID,
     state: Shared,
     principal: Annotated[Principal, Depends(require(Scope.READ))],
-) -> Any:  # noqa: ANN401 (the response model checks it)
+) -> Response:
     """What was found for one failed test."""
     found = await state.analyzer.find(principal.organization_id, analysis_id)
     if found is None:
         raise ProblemError(HTTPStatus.NOT_FOUND, "analysis-not-found", "there is no such analysis")
-    return found
+    # As it is, so that every text in it reads as it did in the answer of `analyze`.
+    return Response(msgspec.json.encode(found), media_type=JSON)
 
 
-async def _unless_gone(request: Request, work: Coroutine[Any, Any, StoredRun]) -> StoredRun | None:
-    """Do the work, but drop it when the client goes; None then."""
+async def _unless_gone(request: Request, work: Coroutine[Any, Any, StoredRun]) -> StoredRun:
+    """Do the work, but drop it when the client goes.
+
+    Raises:
+        ClientDisconnect: It has gone.
+    """
     working = asyncio.ensure_future(work)
     watching = asyncio.ensure_future(_gone(request))
     try:
         await asyncio.wait({working, watching}, return_when=asyncio.FIRST_COMPLETED)
-        return await _answered(working) if working.done() else None
+        if not working.done():
+            raise ClientDisconnect
+        return await _answered(working)
     finally:
         for task in (working, watching):
             task.cancel()

@@ -11,6 +11,7 @@ import ctypes
 import gc
 import os
 import resource
+import shutil
 import signal
 import socket
 import struct
@@ -51,14 +52,20 @@ class Terms(Struct, frozen=True):
 
 def main(terms: Terms) -> None:
     """Serve until the parent closes the socket."""
-    _live_and_die_with_parent(terms.parent)
+    _live_and_die_with_parent(terms)
     resource.setrlimit(resource.RLIMIT_AS, (terms.memory_bytes, terms.memory_bytes))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     configure_logging(terms.log_level, terms.json_format)
     gc.freeze()
-    folder = Path(terms.folder)
+    try:
+        _serve(terms, Path(terms.folder))
+    finally:
+        shutil.rmtree(terms.folder, ignore_errors=True)
+
+
+def _serve(terms: Terms, folder: Path) -> None:
+    last = False
     with socket.socket(fileno=terms.descriptor) as connection:
-        last = False
         while not last and (message := receive(connection)) is not None:
             _bound_processor_time(terms.timeout_s)
             job = msgspec.msgpack.decode(message, type=Job)
@@ -91,20 +98,20 @@ def _exactly(connection: socket.socket, count: int) -> bytes | None:
     return bytes(data)
 
 
-def _live_and_die_with_parent(parent: int) -> None:
+def _live_and_die_with_parent(terms: Terms) -> None:
     """End when the parent does, however it does, and for nothing else but SIGKILL."""
-    signal.signal(PARENT_GONE, _leave)
+
+    def leave(*_: object) -> None:
+        shutil.rmtree(terms.folder, ignore_errors=True)
+        os._exit(0)
+
+    signal.signal(PARENT_GONE, leave)
     for harmless in (signal.SIGINT, signal.SIGTERM):
         signal.signal(harmless, signal.SIG_IGN)
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, PARENT_GONE)
-    if os.getppid() != parent:
-        raise SystemExit
-
-
-def _leave(*_: object) -> None:
-    """Unwind, so that what was written is removed."""
-    raise SystemExit
+    if os.getppid() != terms.parent:
+        leave()
 
 
 def _bound_processor_time(timeout_s: float) -> None:
