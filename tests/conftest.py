@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import httpx2
 import pytest
 
+from contract import Contract
 from heisenberg.backend import migrate
 from heisenberg.backend.app import create_app
 from heisenberg.backend.config import PREFIX, Settings, load_settings
@@ -108,7 +109,7 @@ def empty_database_url(request: pytest.FixtureRequest) -> str:
 def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
     """No test depends on the variables of whoever runs it."""
     for name in list(os.environ):
-        if name.startswith(PREFIX) or name == "DATABASE_URL":
+        if name.startswith((PREFIX, "OTEL_")) or name == "DATABASE_URL":
             monkeypatch.delenv(name)
 
 
@@ -128,9 +129,13 @@ async def app(settings: Settings) -> AsyncIterator[FastAPI]:
 
 @pytest.fixture
 async def client(app: FastAPI) -> AsyncIterator[httpx2.AsyncClient]:
-    """Asks `app`, in memory."""
+    """Asks `app`, in memory; each answer has to be as OpenAPI documents it."""
     transport = httpx2.ASGITransport(app=app, raise_app_exceptions=False)
-    async with httpx2.AsyncClient(transport=transport, base_url="http://heisenberg") as client:
+    async with httpx2.AsyncClient(
+        transport=transport,
+        base_url="http://heisenberg",
+        event_hooks={"response": [Contract(app).check]},
+    ) as client:
         yield client
 
 

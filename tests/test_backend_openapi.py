@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import schemathesis
+from fastapi.routing import iter_route_contexts
 from jsonschema import Draft202012Validator
 
 from heisenberg.backend.errors import MEDIA_TYPE
@@ -61,7 +62,7 @@ async def test_every_route_is_in_it(app: FastAPI, document: dict[str, Any]) -> N
     """What is served and is no page is documented."""
     routes = {
         (context.path, method.lower())
-        for context in app.router.iter_route_contexts()
+        for context in iter_route_contexts(app.routes)
         for method in context.methods or ()
         if context.path is not None and not context.path.startswith(("/docs", "/openapi.json"))
     }

@@ -148,6 +148,7 @@ class AuthenticationMiddleware:
         address = self._address(scope)
         decision = await limiter.peek(address)
         if not decision.allowed:
+            self.state.metrics.limited("failed_auth_refused")
             raise ProblemError(
                 HTTPStatus.TOO_MANY_REQUESTS,
                 "too-many-failed-authentications",

@@ -29,6 +29,11 @@ UNLIMITED_PATHS = frozenset({"/livez", "/readyz", "/metrics"})
 REQUEST_ID_HEADER = b"x-request-id"
 REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,128}")
 """Of a client; anything else could forge lines or grow them."""
+NO_SNIFFING = (b"x-content-type-options", b"nosniff")
+"""On every answer: what a test's output looks like does not make it a script."""
+NO_STORE = (b"cache-control", b"no-store")
+PRIVATE = "/api/"
+"""Answers below it are an organization's own, new keys among them: no cache keeps them."""
 CLIENT_LEFT = 499
 """Status, in log and metrics alone, of a request whose client did not wait; nginx's number."""
 
@@ -36,7 +41,10 @@ log = get_logger(__name__)
 
 
 class RequestIDMiddleware:
-    """Gives each request an id, the client's own if it is one: on its log lines, in its answer."""
+    """Gives each request an id, the client's own if it is one: on its log lines, in its answer.
+
+    The outermost, so the header fields that every answer has are put on here too.
+    """
 
     def __init__(self, app: ASGIApp) -> None:
         """Wrap the application."""
@@ -48,12 +56,14 @@ class RequestIDMiddleware:
             await self.app(scope, receive, send)
             return
         request_id = _request_id(scope)
-        field = (REQUEST_ID_HEADER, request_id.encode())
+        fields = [(REQUEST_ID_HEADER, request_id.encode()), NO_SNIFFING]
+        if scope["path"].startswith(PRIVATE):
+            fields.append(NO_STORE)
 
         def told(message: Message) -> Awaitable[None]:
             if message["type"] == "http.response.start":
                 kept = [f for f in message.get("headers", ()) if f[0].lower() != REQUEST_ID_HEADER]
-                message["headers"] = [*kept, field]
+                message["headers"] = kept + fields
             return send(message)
 
         token = request_id_ctx.set(request_id)

@@ -41,7 +41,9 @@ class State:
         self.limiter, self.failed_auth_limiter = make_limiters(settings)
         workers = WorkerPool(settings)
         self.metrics.watch_workers(lambda: workers.busy, lambda: workers.waiting)
-        self.analyzer = Analyzer(settings, self.database, self.metrics, OfflineEngine(workers))
+        self.analyzer = Analyzer(
+            settings, self.database, self.metrics, OfflineEngine(workers), self.tracing
+        )
         self.health = HealthChecker(settings, self.limiter)
 
     async def start(self) -> None:

@@ -15,6 +15,7 @@ from heisenberg.backend.retry import retry_from_settings
 from heisenberg.backend.services.document import read_document
 from heisenberg.backend.services.work import Analysed, Failed, Invalid, Job, TooLarge
 from heisenberg.backend.services.worker_pool import JobTimeoutError
+from heisenberg.backend.tracing import NoTracing
 from heisenberg.errors import (
     EngineError,
     EngineOverloadedError,
@@ -149,13 +150,19 @@ class Analyzer:
     """Takes requests, asks the engine, and keeps the answers."""
 
     def __init__(
-        self, settings: Settings, database: Database, metrics: Metrics, engine: Engine
+        self,
+        settings: Settings,
+        database: Database,
+        metrics: Metrics,
+        engine: Engine,
+        tracing: NoTracing | None = None,
     ) -> None:
         """Put the parts together; nothing is started."""
         self._database = database
         self._metrics = metrics
         self._engine = engine
-        self._ask = retry_from_settings(settings, metrics.retried)(engine.analyse)
+        self._tracing = tracing or NoTracing()
+        self._ask = retry_from_settings(settings, metrics.retried)(self._try)
 
     async def analyze(self, organization_id: UUID, body: bytes) -> StoredRun:
         """Analyse a request and keep what was found.
@@ -170,8 +177,9 @@ class Analyzer:
         began = time.perf_counter()
         outcome = "failed"
         try:
-            found = await self._ask(Job(request_id_ctx.get(), body))
-            stored = await self._keep(organization_id, found)
+            with self._tracing.span("analysis", engine=self._engine.name):
+                found = await self._ask(Job(request_id_ctx.get(), body))
+                stored = await self._keep(organization_id, found)
             outcome = "finished"
         except EngineOverloadedError:
             outcome = "refused"
@@ -221,6 +229,10 @@ class Analyzer:
     async def close(self) -> None:
         """Give up the engine."""
         await self._engine.close()
+
+    async def _try(self, job: Job) -> Analysed:
+        with self._tracing.span("engine.call", engine=self._engine.name):
+            return await self._engine.analyse(job)
 
     async def _keep(self, organization_id: UUID, found: Analysed) -> StoredRun:
         document = msgspec.json.decode(found.document)
