@@ -87,6 +87,8 @@ class _Pipe:
     processors: Sequence[Processor] = ()
     lost: int = 0
     """Lines that could not be written."""
+    told: set[str] = field(default_factory=set)
+    """Unknown variables that were warned of."""
     console: structlog.dev.ConsoleRenderer = field(
         default_factory=lambda: structlog.dev.ConsoleRenderer(colors=False)
     )
@@ -138,15 +140,17 @@ def configure_logging(
 
 
 def configure_from_settings(settings: Settings, processors: Sequence[Processor] = ()) -> None:
-    """Write as the settings say, and warn of variables that look like settings and are none."""
+    """Write as the settings say, and warn, once, of variables that look like settings and are none."""
     # Here, because worker processes log too, need no settings, and start in a fifth of the time.
     from heisenberg.backend.config import LogFormat, unknown_variables  # noqa: PLC0415
 
     configure_logging(
         settings.log_level, settings.log_format is LogFormat.JSON, processors=processors
     )
-    for name in unknown_variables():
-        log.warning("settings.unknown_variable", variable=name)
+    unknown = [name for name in unknown_variables() if name not in _pipe.told]
+    if unknown:
+        log.warning("settings.unknown", variables=unknown)
+        _pipe.told.update(unknown)
 
 
 def get_logger(name: str) -> FilteringBoundLogger:

@@ -51,13 +51,11 @@ def _serve(host: str, port: int) -> int:
 
     from heisenberg.backend import config, server, startup  # noqa: PLC0415 (likewise)
     from heisenberg.backend.app import create_app  # noqa: PLC0415 (likewise)
-    from heisenberg.backend.logging import configure_logging, get_logger  # noqa: PLC0415 (likewise)
+    from heisenberg.backend.logging import configure_from_settings  # noqa: PLC0415 (likewise)
     from heisenberg.cli import streams  # noqa: PLC0415 (likewise)
 
     settings = config.load_settings()
-    configure_logging(settings.log_level, settings.log_format is config.LogFormat.JSON)
-    if unknown := config.unknown_variables():
-        get_logger(__name__).warning("settings.unknown", variables=unknown)
+    configure_from_settings(settings)
     sockets = server.take_address(host, port)
     founded = asyncio.run(startup.prepare(settings))
     if founded is not None:
