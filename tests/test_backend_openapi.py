@@ -63,7 +63,7 @@ async def test_every_route_is_in_it(app: FastAPI, document: dict[str, Any]) -> N
     routes = {
         (context.path, method.lower())
         for context in iter_route_contexts(app.routes)
-        for method in context.methods or ()
+        for method in (context.methods or set()) - {"HEAD"}  # its GET without the body
         if context.path is not None and not context.path.startswith(("/docs", "/openapi.json"))
     }
 
