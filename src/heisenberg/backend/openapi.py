@@ -168,9 +168,9 @@ def _complete(path: str, operation: dict[str, Any]) -> None:
     for status, may_happen in expected.items():
         if may_happen:
             responses.setdefault(str(status), {"content": {MEDIA_TYPE: {}}})
-    for status, response in responses.items():
-        _as_problem(int(status), response)
-        _with_headers(int(status), response, limited=limited)
+    for code, response in responses.items():
+        _as_problem(int(code), response)
+        _with_headers(int(code), response, limited=limited)
     operation["responses"] = dict(sorted(responses.items()))
     operation["security"] = [{name: []} for name in SECURITY] if secured else []
 
