@@ -9,6 +9,8 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from sqlalchemy.exc import TimeoutError as SlowDatabaseError
+
 from heisenberg.backend.api_key import key_prefix
 from heisenberg.backend.auth import Principal, Refusal, expand
 from heisenberg.backend.models import now
@@ -71,9 +73,9 @@ class Authenticator:
         """Wait for one of the few places of strangers.
 
         Raises:
-            TimeoutError: None became free.
+            SQLAlchemyError: None became free; the database is slow or away.
         """
-        async with asyncio.timeout(LOOKUP_TIMEOUT_S):
+        async with _in_time("no turn to look up a key"):
             await self._turns.acquire()
         try:
             yield
@@ -86,10 +88,10 @@ class Authenticator:
         An unknown prefix is compared like a known one, so that time tells nothing.
 
         Raises:
-            SQLAlchemyError: The database cannot tell.
-            OSError: Likewise, or it took too long.
+            SQLAlchemyError: The database cannot tell, or it took too long.
+            OSError: The database cannot be reached.
         """
-        async with asyncio.timeout(LOOKUP_TIMEOUT_S), self._engine.connect() as connection:
+        async with _in_time("no answer about a key"), self._engine.connect() as connection:
             row = await api_keys.find_by_prefix(connection, candidate.prefix)
         expected = self._hasher.nobodys if row is None else row.key_hash
         if not hmac.compare_digest(candidate.digest, expected) or row is None:
@@ -112,3 +114,17 @@ class Authenticator:
         self._known.move_to_end(digest)
         if len(self._known) > MAX_KNOWN:
             self._known.popitem(last=False)
+
+
+@asynccontextmanager
+async def _in_time(otherwise: str) -> AsyncIterator[None]:
+    """Take a slow database for one that is away.
+
+    Raises:
+        SQLAlchemyError: The time is over.
+    """
+    try:
+        async with asyncio.timeout(LOOKUP_TIMEOUT_S):
+            yield
+    except TimeoutError as error:
+        raise SlowDatabaseError(f"{otherwise} within {LOOKUP_TIMEOUT_S} s") from error

@@ -64,7 +64,8 @@ class KeyUsage:
             self._pending = {**batch, **self._pending}
             if not isinstance(error, Exception):
                 raise
-            facts = {} if is_unavailable(error) else {"exc_info": error}
+            is_away = isinstance(error, TimeoutError) or is_unavailable(error)
+            facts = {} if is_away else {"exc_info": error}
             log.warning("key_usage.delayed", keys=len(batch), error=type(error).__name__, **facts)
 
     async def _run(self) -> None:
