@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import re
 from dataclasses import replace
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from heisenberg.analysis.happenings import join
@@ -191,6 +192,7 @@ def _tokens(happening: Happening) -> frozenset[str]:
     return _words(" ".join([*said, *(s.record.path for s in happening.sightings)]))
 
 
+@lru_cache(maxsize=10_000)  # tests share files and suites; ten thousand tests share their code, too
 def _words(text: str) -> frozenset[str]:
     words = (word.lower() for word in _WORD.findall(text))
     return frozenset(
