@@ -274,13 +274,16 @@ async def _ignore(message: Message) -> None:
     pass
 
 
-async def error_of(database: Database, *statements: str, times: int = 1) -> BaseException:
-    """What the last of the statements raises."""
+async def error_of(database: Database, *statements: str) -> BaseException:
+    """What the statements raise, in one transaction."""
+
+    async def run() -> None:
+        async with database.write() as session:
+            for statement in statements:
+                await session.execute(text(statement))
+
     with pytest.raises(Exception) as caught:  # noqa: PT011 (which one is the question)
-        for _ in range(times):
-            async with database.write() as session:
-                for statement in statements:
-                    await session.execute(text(statement))
+        await run()
     return caught.value
 
 
