@@ -23,8 +23,6 @@ from heisenberg.backend.services.keys import NewKey
 from heisenberg.backend.state import Shared
 
 KeyId = Annotated[UUID, Path(description="Of a key of the organization.")]
-NO_STORE = {"Cache-Control": "no-store"}
-"""Of an answer with a key in it."""
 
 router = APIRouter(prefix="/api/v1/api-keys", tags=["api-keys"])
 
@@ -55,7 +53,7 @@ async def get_api_key(shared: Shared, principal: Admin, key_id: KeyId) -> ApiKey
     responses=problems(409),
 )
 async def create_api_key(
-    shared: Shared, principal: Admin, request: ApiKeyRequest, response: Response
+    shared: Shared, principal: Admin, request: ApiKeyRequest
 ) -> NewApiKeyResponse:
     """Never more than the scopes of the key that asks."""
     made = await shared.keys.create(
@@ -65,7 +63,6 @@ async def create_api_key(
         lifetime=timedelta(days=request.expires_in_days) if request.expires_in_days else None,
         granted_by=principal.scopes,
     )
-    response.headers.update(NO_STORE)
     return shown_key(made)
 
 
@@ -81,19 +78,18 @@ async def rotate_api_key(
     shared: Shared,
     principal: Admin,
     key_id: KeyId,
-    response: Response,
     request: RotateRequest | None = None,
 ) -> NewApiKeyResponse:
     """A day's overlap unless another one is asked for."""
     overlap = timedelta(hours=(request or RotateRequest()).overlap_hours)
     rotation = await shared.keys.rotate(principal.organization_id, key_id, overlap)
-    response.headers.update(NO_STORE)
     return shown_key(rotation.new)
 
 
 @router.delete(
     "/{key_id}",
     status_code=204,
+    response_class=Response,
     summary="Revoke an API key",
     description="It is refused from then on, everywhere. Once more changes nothing. The only admin "
     "key that works cannot be revoked (409).",

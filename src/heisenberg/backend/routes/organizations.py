@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, Path, Response
+from fastapi import APIRouter, Path
 
 from heisenberg.backend.auth import Admin, Principal, Reader
-from heisenberg.backend.routes.api_keys import NO_STORE, shown_key
+from heisenberg.backend.routes.api_keys import shown_key
 from heisenberg.backend.schemas import (
     FoundedResponse,
     OrganizationPage,
@@ -58,11 +58,10 @@ async def get_organization(
     responses=problems(409),
 )
 async def found_organization(
-    shared: Shared, _: Admin, request: OrganizationRequest, response: Response
+    shared: Shared, _: Admin, request: OrganizationRequest
 ) -> FoundedResponse:
     """Make it, with a key."""
     founded = await organizations.found(shared.database, shared.key_hasher, request.name)
-    response.headers.update(NO_STORE)
     return FoundedResponse(
         organization=OrganizationResponse.model_validate(founded.organization),
         api_key=shown_key(founded.key),
