@@ -308,6 +308,18 @@ def test_a_long_body_that_nobody_reads_ends_the_connection(port: int) -> None:
         assert is_closed(connection)
 
 
+def test_a_stranger_cannot_send_much(settings: Settings) -> None:
+    """Without a key no more than a little is read, however much a key may send."""
+    with serving(make_app(settings.model_copy(update={"max_body_bytes": 1 << 20}))) as port:
+        answer = ask(port, head(Content_Length=200_000) + b"x" * 200_000)
+
+    assert (401, "missing-api-key", "close") == (
+        answer.status,
+        answer.problem,
+        answer.headers["connection"],
+    )
+
+
 def test_all_bodies_together_are_limited(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:

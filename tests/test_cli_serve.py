@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from servers import Postgres
 
-PATIENCE_S = 30.0
+PATIENCE_S = 60.0
 SLOW_APP = """
     import asyncio, sys
     from heisenberg.backend import app as module

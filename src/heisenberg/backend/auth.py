@@ -191,7 +191,7 @@ def require(scope: Scope) -> Callable[..., Awaitable[Principal]]:
         facts = request.scope["state"]
         principal: Principal | None = facts["principal"]
         if principal is None:
-            raise _unauthenticated(facts)
+            raise unauthenticated(facts)
         if scope not in principal.scopes:
             raise ProblemError(
                 HTTPStatus.FORBIDDEN,
@@ -203,7 +203,7 @@ def require(scope: Scope) -> Callable[..., Awaitable[Principal]]:
     return dependency
 
 
-def _unauthenticated(facts: dict[str, Any]) -> Exception:
+def unauthenticated(facts: dict[str, Any]) -> Exception:
     """What to raise when nobody is known to ask."""
     error: Exception | None = facts["key_error"]
     if error is not None:

@@ -7,6 +7,7 @@ import contextlib
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
+from heisenberg.backend.auth import unauthenticated
 from heisenberg.backend.errors import ProblemError, problem_response
 
 if TYPE_CHECKING:
@@ -16,6 +17,8 @@ BODIES_AT_ONCE = 8
 """Bodies of the largest size that all requests together may hold; beyond that, 503."""
 SMALL_REST_BYTES = 64 << 10
 """An unread rest up to here is let pass, so that a refused small request keeps its connection."""
+ANONYMOUS_BYTES = 64 << 10
+"""Read of a body before its sender is known: frameworks read it before they ask who sends it."""
 LINGER_S = 1.0
 """Reading on after a refusal: who is still sending has to notice the answer before the end."""
 LINGER_BYTES = 4 << 20
@@ -60,6 +63,7 @@ class _Body:
         self.limits = limits
         self.size_bytes = 0
         self.answered = False
+        self._scope = scope
         self._headers: list[tuple[bytes, bytes]] = scope["headers"]
         self._receive = receive
         self._send = send
@@ -141,6 +145,8 @@ class _Body:
         self._complete = not message.get("more_body", False)
         if self.size_bytes > self.limits.max_bytes:
             raise self._too_large()
+        if self.size_bytes > ANONYMOUS_BYTES and not self._is_known():
+            raise unauthenticated(self._scope["state"])
         if self.limits.held_bytes > BODIES_AT_ONCE * self.limits.max_bytes:
             raise ProblemError(
                 HTTPStatus.SERVICE_UNAVAILABLE,
@@ -148,6 +154,11 @@ class _Body:
                 "too many large requests at once; try again shortly",
                 headers={"Retry-After": str(RETRY_AFTER_S)},
             )
+
+    def _is_known(self) -> bool:
+        """Whether a valid key was presented, or the database could not tell."""
+        facts = self._scope.get("state", {})
+        return "principal" not in facts or bool(facts["principal"] or facts.get("key_error"))
 
     def _too_large(self) -> ProblemError:
         return ProblemError(

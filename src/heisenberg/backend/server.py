@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import errno
 import logging
 import math
@@ -9,7 +11,6 @@ import signal
 import socket
 import time
 import uuid
-from contextlib import contextmanager
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
@@ -21,7 +22,6 @@ from heisenberg.backend.logging import get_logger, request_id_ctx
 from heisenberg.errors import UsageError
 
 if TYPE_CHECKING:
-    import asyncio
     from collections.abc import Iterator
     from types import FrameType
 
@@ -41,6 +41,8 @@ BACKLOG = 2048
 """Connections that the kernel holds until we come to them."""
 FRAME_BYTES = 16
 """What a chunk of a body may need around it."""
+FORCED_STOP_S = 2.0
+"""Longest that giving up takes when a second signal came."""
 FORCED = 130
 """Exit code when a second signal cut the requests in flight."""
 
@@ -133,7 +135,7 @@ class Server(uvicorn.Server):
         self.told: str | None = None
         self.told_at = 0.0
 
-    @contextmanager
+    @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
         """Keep the signals to ourselves: having obeyed one, the process is not to die of it."""
         with super().capture_signals():
@@ -166,6 +168,12 @@ class Server(uvicorn.Server):
         """Finish what is in flight."""
         log.info("server.stopping", signal=self.told, in_flight=len(self.server_state.tasks))
         await super().shutdown(sockets)
+        if self.force_exit:
+            # uvicorn leaves at once; workers and connections are to be given up all the same.
+            for task in self.server_state.tasks:
+                task.cancel()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self.lifespan.shutdown(), FORCED_STOP_S)
         log.info("server.stopped", cut=len(self.server_state.tasks))
 
 
