@@ -1,0 +1,132 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from heisenberg.backend.config import SettingsError, async_url, load_settings, unknown_variables
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+DEFAULTS = {
+    "database_url": None,
+    "secret_key": None,
+    "log_level": "INFO",
+    "log_format": "json",
+    "retry_max_retries": 3,
+    "retry_base_delay": 1.0,
+    "retry_max_delay": 60.0,
+    "rate_limit_per_minute": 60,
+    "rate_limit_burst": 10,
+    "trusted_proxies": (),
+}
+
+
+@pytest.fixture(autouse=True)
+def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No `.env` of the checkout is read."""
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.mark.parametrize(("name", "value"), DEFAULTS.items())
+def test_defaults(name: str, value: object) -> None:
+    """Unset, each setting has the documented default."""
+    assert value == getattr(load_settings(), name)
+
+
+def test_the_embedded_database_is_in_the_data_folder(tmp_path: Path) -> None:
+    """Without a URL, the database is a file in the data folder."""
+    settings = load_settings(data_dir=tmp_path)
+
+    assert str(tmp_path / "heisenberg.db") == settings.database.database
+    assert "sqlite+aiosqlite" == settings.database.drivername
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("HEISENBERG_LOG_LEVEL", "loud"),
+        ("HEISENBERG_RETRY_MAX_RETRIES", "-1"),
+        ("HEISENBERG_RATE_LIMIT_BURST", "0"),
+        ("HEISENBERG_RATE_LIMIT_STORAGE", "mysql://u:hunter2@h"),
+        ("HEISENBERG_SECRET_KEY", "hunter2"),
+        ("HEISENBERG_TRUSTED_PROXIES", "hunter2"),
+        ("HEISENBERG_DATABASE_URL", "postgresql://u:hunter2@h:port/x"),
+        ("DATABASE_URL", "mysql://u:hunter2@h/x"),
+        ("DATABASE_URL", "sqlite://"),
+        ("DATABASE_URL", "sqlite:///:memory:"),
+        ("DATABASE_URL", "postgresql://h/x?channel_binding=hunter2"),
+    ],
+)
+def test_a_bad_value_is_told_by_its_variable(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str
+) -> None:
+    """The message begins with the variable that was set, and does not repeat a secret."""
+    monkeypatch.setenv(name, value)
+
+    with pytest.raises(SettingsError) as caught:
+        load_settings()
+
+    assert str(caught.value).startswith(f"{name}: ")
+    assert "hunter2" not in str(caught.value)
+
+
+def test_settings_that_contradict_each_other_are_both_named(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A base delay above the longest one names both variables."""
+    monkeypatch.setenv("HEISENBERG_RETRY_BASE_DELAY", "61")
+
+    with pytest.raises(SettingsError, match=r"^HEISENBERG_RETRY_BASE_DELAY is above HEISENBERG_R"):
+        load_settings()
+
+
+def test_our_own_variable_goes_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    """HEISENBERG_DATABASE_URL is taken when DATABASE_URL is set as well."""
+    monkeypatch.setenv("DATABASE_URL", "sqlite:////tmp/other.db")
+    monkeypatch.setenv("HEISENBERG_DATABASE_URL", "sqlite:////tmp/ours.db")
+
+    assert "/tmp/ours.db" == load_settings().database.database  # noqa: S108 (never opened)
+
+
+def test_a_dotenv_file_is_read_and_named(tmp_path: Path) -> None:
+    """Settings come from `.env` too, and what is wrong or unknown there is told likewise."""
+    (tmp_path / ".env").write_text("HEISENBERG_RATE_LIMIT_BURST=7\nHEISENBERG_NOSUCH=1\n")
+    settings = load_settings()
+    unknown = unknown_variables()
+    (tmp_path / ".env").write_text("DATABASE_URL=mysql://h/x\n")
+
+    assert 7 == settings.rate_limit_burst
+    assert ["HEISENBERG_NOSUCH"] == unknown
+    with pytest.raises(SettingsError, match=r"^DATABASE_URL: "):
+        load_settings()
+
+
+def test_unknown_variables_are_listed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A misspelt variable is found by its prefix."""
+    monkeypatch.setenv("HEISENBERG_LOGLEVEL", "DEBUG")
+    monkeypatch.setenv("HEISENBERG_LOG_LEVEL", "DEBUG")
+
+    assert ["HEISENBERG_LOGLEVEL"] == unknown_variables()
+
+
+def test_secrets_are_not_shown() -> None:
+    """Neither repr nor the dump as text holds a secret."""
+    settings = load_settings(
+        database_url="postgresql://u:hunter2@h/x",
+        secret_key="hunter2" * 6,
+        rate_limit_storage="redis://:hunter2@h",
+    )
+
+    assert "hunter2" not in repr(settings)
+    assert "hunter2" not in settings.model_dump_json()
+
+
+@pytest.mark.parametrize("scheme", ["postgres", "postgresql", "postgresql+asyncpg"])
+def test_any_way_to_write_postgres(scheme: str) -> None:
+    """Each usual scheme gets the driver that is used, and TLS options stay."""
+    url = async_url(f"{scheme}://u:p@h:1/x?sslmode=require")
+
+    assert "postgresql+asyncpg" == url.drivername
+    assert {"sslmode": "require"} == dict(url.query)
