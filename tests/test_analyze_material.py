@@ -332,6 +332,19 @@ class TestTests:
         assert cited
         assert all(quote in f"Error:\n  ValueError: {line * 111}" for line, quote in cited)
 
+    def test_same_words_are_cited_where_they_were_said(self, tmp_path: Path) -> None:
+        """What a test said is looked for in that test, though another before it said so, too."""
+        tests = [
+            failed(
+                "first", errors=[{"message": "TypeError: no cart, after ValueError: bad total"}]
+            ),
+            failed("second", errors=[{"message": "ValueError: bad total"}]),
+        ]
+
+        document = document_of(tmp_path, {"failed_tests": tests})
+
+        assert (2, "ValueError: bad total") in evidence(document, "failed_tests")
+
     def test_green_run_has_no_incidents(self, tmp_path: Path) -> None:
         """Nothing failed, whatever the logs say."""
         document = document_of(
