@@ -14,9 +14,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 import pytest
+from pydantic import SecretStr
 from typer.main import get_command
 
 from heisenberg.analysis.normalize import MASKS, normalize
+from heisenberg.backend.analyze_schemas import AnalyzeRequest
+from heisenberg.backend.app import create_app
+from heisenberg.backend.config import Settings, load_settings
 from heisenberg.cli import app
 from heisenberg.cli.analyze import FailOn
 from heisenberg.delivery.json_report import to_document
@@ -37,6 +41,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from enum import StrEnum
 
+    from pydantic.fields import FieldInfo
+
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
 PAGES = sorted([*ROOT.glob("*.md"), *DOCS.rglob("*.md")])
@@ -47,7 +53,7 @@ PLAIN = {"COLUMNS": "100", "NO_COLOR": "1"}
 _FENCE = re.compile(r"^```(?P<language>\w*)\n(?P<body>.*?)^```$", re.MULTILINE | re.DOTALL)
 _LINK = re.compile(r"(?<!!)\[[^\]]+\]\(([^)\s]+)\)")
 _HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
-_COMMAND = re.compile(r"\bheisenberg (?P<rest>(?:analyze|eval|-).*)")
+_COMMAND = re.compile(r"\bheisenberg (?P<rest>(?:(?:analyze|eval|serve|db|org|key)\b|-).*)")
 _CODE = re.compile(r"`([^`]+)`")
 
 
@@ -186,8 +192,11 @@ def test_shown_commands_parse(command: Command) -> None:
         assert {command.arguments[0]} <= {o for p in group.get_params(_context()) for o in p.opts}
         return
 
-    name, *rest = command.arguments
-    one = getattr(group, "commands")[name]  # noqa: B009 -- the base class has none
+    one: Any = group
+    name, rest = "heisenberg", list(command.arguments)
+    while hasattr(one, "commands") and rest and not rest[0].startswith("-"):
+        name, *rest = rest
+        one = one.commands[name]
     assert one.make_context(name, rest, resilient_parsing="--help" in rest)
 
 
@@ -213,13 +222,65 @@ def test_shown_commands_on_the_examples_run(command: Command, checkout: Path) ->
 
 def test_every_command_is_described() -> None:
     """The reference shows the help of the whole and of every command."""
-    wanted = {
-        "--help",
-        *(f"{info.name or 'analyze'} --help" for info in app.app.registered_commands),
-    }
+    wanted = {f"{path} --help".strip() for path in _command_paths(get_command(app.app))}
 
     shown = {" ".join(c.arguments) for c in COMMANDS if c.page == "cli.md"}
     assert wanted == shown
+
+
+def _command_paths(command: Any, path: str = "") -> Iterator[str]:
+    """The whole command, its groups and their commands."""
+    yield path
+    for name, inner in getattr(command, "commands", {}).items():
+        yield from _command_paths(inner, f"{path} {name}".strip())
+
+
+def test_every_setting_is_described() -> None:
+    """The table has every setting in order, with its default and what it means."""
+    told = rows(read(REFERENCE / "settings.md"))
+
+    wanted = [
+        (f"`HEISENBERG_{name.upper()}`", _default(name, field), str(field.description))
+        for name, field in Settings.model_fields.items()
+    ]
+    assert wanted == [tuple(row) for row in told]
+
+
+def _default(name: str, field: FieldInfo) -> str:
+    """A default as the table shows it."""
+    if name == "data_dir":
+        return "`$XDG_DATA_HOME/heisenberg`, else `~/.local/share/heisenberg`"
+    if name == "analysis_workers":
+        return "processors, 4 at most"
+    value = field.default
+    if isinstance(value, SecretStr):
+        value = value.get_secret_value()
+    if value is None or value == ():
+        return "unset"
+    return f"`{str(value).lower() if isinstance(value, bool) else value}`"
+
+
+def test_every_route_is_described(tmp_path: Path) -> None:
+    """The table of routes is that of the OpenAPI document, with whether a key is needed."""
+    paths = create_app(load_settings(data_dir=tmp_path, _env_file=None)).openapi()["paths"]
+    wanted = [
+        [f"`{method.upper()} {path}`", "yes" if one.get("security") else "no", one["summary"]]
+        for path, methods in paths.items()
+        for method, one in methods.items()
+    ]
+
+    assert wanted == rows(section(REFERENCE / "http-api.md", "Routes"))
+
+
+def test_the_request_shown_is_one() -> None:
+    """The body that the how-to sends is what the service takes."""
+    (body,) = [
+        f["body"]
+        for f in _FENCE.finditer(read(DOCS / "how-to" / "run-for-a-team.md"))
+        if f["language"] == "json"
+    ]
+
+    assert AnalyzeRequest.model_validate_json(body).failed_tests
 
 
 def test_every_exit_code_is_described() -> None:
