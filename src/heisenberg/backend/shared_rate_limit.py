@@ -90,14 +90,22 @@ return {{
 class Store:
     """The connection to the store, and whether it is worth asking."""
 
-    def __init__(self, url: str, *, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        url: str,
+        *,
+        timeout_s: float = TIMEOUT_S,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         """Remember where the store is; nothing is connected yet.
 
         Args:
             url: `valkey://`, `valkeys://`, `redis://` or `rediss://`.
+            timeout_s: Longest that a request waits for an answer, connecting included.
             clock: Seconds since any moment, for the pause after a failure.
         """
         self.available = True
+        self._timeout_s = timeout_s
         self._clock = clock
         self._retry_at = 0.0
         # One clock over the whole exchange bounds it better than one for each part.
@@ -123,7 +131,7 @@ class Store:
                 return None
             self._retry_at = now + RETRY_S
         try:
-            async with asyncio.timeout(TIMEOUT_S):
+            async with asyncio.timeout(self._timeout_s):
                 answer = await self._script([key], arguments)
         except (RedisError, OSError) as error:
             self._lose(error)
