@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Annotated, Literal, TypeAlias
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from heisenberg.model.diagnosis import Mechanism, Owner, State, Symptom
 from heisenberg.model.report import SCHEMA
@@ -25,7 +25,13 @@ MAX_INT32 = 2**31 - 1
 MAX_DURATION_MS = 366 * 24 * 3600 * 1000
 """A year and a day."""
 
-Count: TypeAlias = Annotated[int, Field(ge=0, le=MAX_INT32)]
+
+def as_integer(value: object) -> object:
+    """Take `40.0` for 40: JSON has one kind of number, and JSON Schema calls that an integer."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+Count: TypeAlias = Annotated[int, Field(ge=0, le=MAX_INT32), BeforeValidator(as_integer)]
 Name: TypeAlias = Annotated[str, Field(max_length=1000)]
 
 
@@ -135,7 +141,9 @@ class AnalyzeRequest(Request):
     """`org/repo`, or whatever names it."""
     commit_sha: Name | None = None
     branch: Name | None = None
-    pull_request_number: Annotated[int, Field(ge=1, le=MAX_INT32)] | None = None
+    pull_request_number: (
+        Annotated[int, Field(ge=1, le=MAX_INT32), BeforeValidator(as_integer)] | None
+    ) = None
     start_time: str | None = None
     """When the run began, as for a test. With it, what went wrong before the first failure counts."""
     duration_ms: Annotated[float, Field(ge=0, le=MAX_DURATION_MS)] | None = None

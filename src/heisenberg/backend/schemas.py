@@ -7,8 +7,9 @@ from typing import Annotated, Any, Literal, TypeAlias
 from uuid import UUID
 
 from fastapi import Query
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
+from heisenberg.backend.analyze_schemas import as_integer
 from heisenberg.backend.auth import Scope
 from heisenberg.backend.names import MAX_NAME_CHARS, NAME_PATTERN, clean_name
 from heisenberg.backend.services.keys import DEFAULT_OVERLAP, MAX_LIFETIME, MAX_OVERLAP
@@ -163,7 +164,10 @@ class ApiKeyRequest(Schema):
     name: GivenName
     scopes: Annotated[list[Scope], Field(min_length=1, max_length=3)]
     """What it may do; `admin` includes `write`, which includes `read`."""
-    expires_in_days: Annotated[int, Field(ge=1, le=MAX_LIFETIME.days, strict=True)] | None = None
+    expires_in_days: (
+        Annotated[int, Field(ge=1, le=MAX_LIFETIME.days, strict=True), BeforeValidator(as_integer)]
+        | None
+    ) = None
     """Null: it does not expire."""
 
 
