@@ -12,7 +12,6 @@ from uuid import UUID
 import typer
 
 from heisenberg import text
-from heisenberg.cli import streams
 from heisenberg.cli.backend_extra import require_backend
 from heisenberg.errors import UsageError
 
@@ -152,11 +151,15 @@ def note(message: str) -> None:
 
 def write_json(document: Mapping[str, Any]) -> None:
     """Write a document for scripts."""
+    from heisenberg.cli import streams  # noqa: PLC0415 (keeps --help fast)
+
     streams.write_document(json.dumps(document, indent=2, ensure_ascii=False) + "\n")
 
 
 def write_table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     """Write rows in columns; the heads only above rows."""
+    from heisenberg.cli import streams  # noqa: PLC0415 (keeps --help fast)
+
     lines = [[text.visible(cell) for cell in row] for row in rows]
     if not lines:
         return
