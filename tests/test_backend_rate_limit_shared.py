@@ -346,3 +346,18 @@ class TestSharedMiddleware:
         assert all(a == b + 1 for a, b in pairwise(left))
         assert [200] * 6 + [429] * 2 == [a.status_code for a in alone]
         assert 'decision="degraded"} 8.0' in page
+
+
+@pytest.mark.parametrize(
+    ("given", "asked"),
+    [
+        ("valkey://valkey:6379/0", "valkey"),
+        ("redis://valkey:6379/0", "valkey"),
+        ("valkeys://:secret@cache.valkey.test:6379/0", "cache.valkey.test"),
+    ],
+)
+def test_a_host_may_be_called_as_the_scheme_is(given: str, asked: str) -> None:
+    """Only the scheme of the URL is rewritten for the client."""
+    store = Store(given)
+
+    assert asked == store._pool.connection_kwargs["host"]

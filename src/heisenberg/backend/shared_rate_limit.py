@@ -87,6 +87,12 @@ return {{
 """
 
 
+def _redis_url(url: str) -> str:
+    """The URL under the scheme that redis-py knows; the host may be called `valkey` too."""
+    scheme, _, rest = url.partition("://")
+    return f"{scheme.replace('valkey', 'redis')}://{rest}"
+
+
 class Store:
     """The connection to the store, and whether it is worth asking."""
 
@@ -110,7 +116,7 @@ class Store:
         self._retry_at = 0.0
         # One clock over the whole exchange bounds it better than one for each part.
         self._pool = BlockingConnectionPool.from_url(
-            url.replace("valkey", "redis", 1),
+            _redis_url(url),
             max_connections=MAX_CONNECTIONS,
             timeout=None,
             socket_timeout=None,
