@@ -438,7 +438,7 @@ class TestFaults:
             second = asyncio.ensure_future(api.post(ANALYZE, json=GREEN))
             await asyncio.sleep(0)
 
-            third = await api.post(ANALYZE, json=GREEN)
+            third = await asyncio.wait_for(api.post(ANALYZE, json=GREEN), PATIENCE_S)
 
             assert (503, "analysis-overloaded") == (third.status_code, name_of(third))
             assert "1" == third.headers["retry-after"]
@@ -484,7 +484,7 @@ class TestFaults:
             worker = await pid_in(mark)
 
             messages.put_nowait({"type": "http.disconnect"})
-            await request
+            await asyncio.wait_for(request, PATIENCE_S)
 
             assert not is_running(worker)
             assert [] == sent
