@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 import shutil
@@ -136,7 +137,8 @@ class Postgres:
         assert self._process is not None
         children = Path(f"/proc/{self._process.pid}/task/{self._process.pid}/children")
         for pid in (self._process.pid, *map(int, children.read_text().split())):
-            os.kill(pid, what)
+            with contextlib.suppress(ProcessLookupError):  # a child may end meanwhile
+                os.kill(pid, what)
 
     def _ready(self) -> bool:
         done = subprocess.run(

@@ -329,14 +329,19 @@ class TestValues:
 
     @given(st.dictionaries(st.text(), st.text() | st.integers() | st.floats() | st.binary()))
     @example({"event": "x", "request_id": "\ud800"})
+    @example({"stack": "2026-01-01 forged", "exception": "forged"})
     def test_one_object_a_line_whatever_the_facts(self, facts: dict[str, Any]) -> None:
-        """Any facts give exactly one line, which is one JSON object in UTF-8."""
-        line = backend_logging._render(
-            backend_logging._Sink("x"), "info", {**facts, "exc_info": None}
-        )
+        """Any facts give exactly one line: one JSON object in UTF-8, or one line for people."""
+        pipe = backend_logging._Pipe(json_format=True), backend_logging._Pipe(json_format=False)
+        with pytest.MonkeyPatch.context() as patch:
+            for one in pipe:
+                patch.setattr(backend_logging, "_pipe", one)
+                line = backend_logging._render(
+                    backend_logging._Sink("x"), "info", {**facts, "exc_info": None}
+                )
 
-        assert 1 == line.count(b"\n")
-        json.dumps(line.decode())
+                assert 1 == line.count(b"\n")
+                assert not one.json_format or dict is type(json.loads(line))
 
 
 class TestStreams:

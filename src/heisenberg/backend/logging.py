@@ -54,6 +54,8 @@ MAX_INNOCENT = 10_000
 
 _LEVELS: Final = structlog.processors.NAME_TO_LEVEL
 _OWN: Final = frozenset({"timestamp", "level", "logger", "event", "request_id"})
+_BLOCKS: Final = frozenset({"exception", "stack", "exc_info"})
+"""Facts of these names the console renderer would put on lines of their own."""
 _SCALARS: Final = frozenset({float, bool, type(None)})
 _QUIET: Final = {
     # At INFO and DEBUG these write every statement with its parameters.
@@ -310,7 +312,8 @@ def _json(line: Mapping[str, Any], error: BaseException | None) -> bytes:
 
 def _console(line: Mapping[str, Any], error: BaseException | None) -> bytes:
     """The line for people: nothing in it can steer their terminal or pass for another line."""
-    clean = {text.visible(k): _shown(v) for k, v in _plain(line, 0).items()}
+    shown = {text.visible(k): _shown(v) for k, v in _plain(line, 0).items()}
+    clean = {f"{k}_" if k in _BLOCKS else k: v for k, v in shown.items()}
     written = str(_pipe.console(None, "", clean))
     if error is not None:
         written += "\n" + text.visible_block(_traceback(_exception(error)))
