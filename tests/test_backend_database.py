@@ -308,6 +308,19 @@ class TestSqlite:
 
         assert (0, 1) == (during, after)
 
+    async def test_a_writer_does_not_wait_for_a_reader(self, sqlite_url: str) -> None:
+        """A write is committed while somebody reads, who goes on seeing what was before."""
+        database = Database(settings_for(sqlite_url))
+        async with database.read() as session:
+            before = await session.scalar(select(func.count()).select_from(Organization))
+            async with asyncio.timeout(2), database.write() as writer:
+                writer.add(Organization(name="acme"))
+            still = await session.scalar(select(func.count()).select_from(Organization))
+        after = await count(database)
+        await database.close()
+
+        assert (0, 0, 1) == (before, still, after)
+
     async def test_a_lock_beyond_the_timeout_is_unavailable(
         self, sqlite_url: str, monkeypatch: pytest.MonkeyPatch
     ) -> None:
