@@ -32,7 +32,7 @@ from heisenberg import text
 from heisenberg.backend.redaction import REDACTED, is_secret_name, may_hold_secrets, redact
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
     from types import TracebackType
 
     from structlog.typing import EventDict, FilteringBoundLogger, Processor
@@ -275,14 +275,30 @@ _second: tuple[int, str] = (0, "")
 
 
 def _is_simple(facts: Mapping[str, Any]) -> bool:
-    """Whether the facts can be written as they are: no structure, no secret; nearly all can."""
-    if not facts.keys() <= _innocent:
-        for name in facts:
-            if is_secret_name(name):
-                return False
+    """Whether the facts can be written as they are: plain values, no secret; nearly all can."""
+    texts: list[str] = []
+    if not _gather(facts, texts, MAX_DEPTH):
+        return False
+    joined = " ".join(texts)
+    return not may_hold_secrets(joined) and text.replace_surrogates(joined) == joined
+
+
+def _are_innocent(names: Iterable[object]) -> bool:
+    """Whether none of the names is a secret's, or hard to write; those are remembered."""
+    for name in names:
+        if type(name) is not str or not name.isascii():
+            return False
+        if is_secret_name(name) or may_hold_secrets(name):
+            return False
         if len(_innocent) < MAX_INNOCENT:
-            _innocent.update(facts)
-    texts = []
+            _innocent.add(name)
+    return True
+
+
+def _gather(facts: Mapping[Any, Any], texts: list[str], depth: int) -> bool:
+    """Collect the texts to be searched; whether all else is plain, and no name a secret's."""
+    if not (facts.keys() <= _innocent or _are_innocent(facts)):
+        return False
     for value in facts.values():
         kind = type(value)
         if kind is str:
@@ -290,12 +306,13 @@ def _is_simple(facts: Mapping[str, Any]) -> bool:
         elif kind is int:
             if not -(1 << 63) <= value < 1 << 63:
                 return False
+        elif kind is dict or kind is list:
+            inner = value if kind is dict else {str(n): item for n, item in enumerate(value)}
+            if depth == 0 or len(value) > MAX_ITEMS or not _gather(inner, texts, depth - 1):
+                return False
         elif kind not in _SCALARS:
             return False
-    joined = " ".join(texts)
-    return not may_hold_secrets(joined) and (
-        joined.isascii() or text.replace_surrogates(joined) == joined
-    )
+    return True
 
 
 _innocent: set[str] = set()
