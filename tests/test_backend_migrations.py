@@ -108,6 +108,7 @@ class TestAlembicSetup:
 
         assert 0 == done.returncode, done.stdout
         assert "001 (head)" in current.stdout
+        assert set(Base.metadata.tables) < asyncio.run(tables(settings_for(empty_database_url)))
 
     def test_a_new_migration_is_made_from_the_template(
         self, sqlite_url: str, tmp_path: Path
