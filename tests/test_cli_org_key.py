@@ -190,6 +190,7 @@ def test_pages_are_followed_to_the_end(heisenberg: Any, monkeypatch: pytest.Monk
         (["key", "rotate", "hb_nothing"], "no API key has this prefix or id"),
         (["org", "create", "shop"], "another organization is named 'shop'"),
         (["org", "create", " "], "NAME: must not be empty"),
+        (["org", "create", "x" * 201], "NAME: must have at most 200 characters"),
         (["org", "create", "a\udcffb"], "NAME: must not hold control characters"),
     ],
 )
