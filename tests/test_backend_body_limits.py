@@ -374,7 +374,7 @@ def test_trailers_without_end_are_refused(port: int) -> None:
 
 def test_many_small_chunks_are_no_header(port: int) -> None:
     """A body in chunks of one byte, frames five times as long, is a body."""
-    size = 20_000
+    size = LIMIT
     answer = ask(port, head(Transfer_Encoding="chunked") + chunk(b"x") * size + b"0\r\n\r\n")
 
     assert {"size": size} == json.loads(answer.body)
