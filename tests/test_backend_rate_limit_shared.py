@@ -13,7 +13,7 @@ import redis
 from structlog.testing import capture_logs
 
 from heisenberg.backend.app import create_app
-from heisenberg.backend.config import load_settings
+from heisenberg.backend.config import STORE_TLS_OPTIONS, load_settings
 from heisenberg.backend.rate_limit import SlidingWindowRateLimiter, make_limiters
 from heisenberg.backend.shared_rate_limit import (
     MAX_CONNECTIONS,
@@ -299,6 +299,18 @@ class TestStoreAway:
         assert (False, False) == (requests.store_available, failures.store_available)
         assert ["rate_limit.store_lost"] == [line["event"] for line in lines]
         assert "planted-secret" not in repr(lines)
+
+    async def test_options_of_tls(self) -> None:
+        """Every option that a URL may have is one that the client takes: it can be asked."""
+        options = "&".join(f"{name}=none" for name in sorted(STORE_TLS_OPTIONS))
+        url = f"valkeys://127.0.0.1:{free_port()}/0?{options}"
+        settings = load_settings(_env_file=None, rate_limit_storage=url)
+        requests, _ = make_limiters(settings)
+
+        decision = await requests.hit("key")
+
+        assert decision.allowed
+        assert not requests.store_available
 
     async def test_outage_is_told_once(self, valkey: Valkey) -> None:
         """However many fail at once, and however often it is tried, an outage is one line."""

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import ipaddress
 import os
+import re
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
 from dotenv import dotenv_values
 from pydantic import (
@@ -50,6 +51,18 @@ POSTGRES_OPTIONS = frozenset(
     }
 )
 """Of libpq, what a PostgreSQL URL may have behind its question mark."""
+STORE_TLS_OPTIONS = frozenset(
+    {
+        "ssl_ca_certs",
+        "ssl_ca_path",
+        "ssl_cert_reqs",
+        "ssl_certfile",
+        "ssl_check_hostname",
+        "ssl_keyfile",
+        "ssl_password",
+    }
+)
+"""Of redis-py, what a `rediss://` or `valkeys://` URL may have behind its question mark."""
 DATABASE_VARIABLES = ("HEISENBERG_DATABASE_URL", "DATABASE_URL")
 """The first one that is set."""
 
@@ -237,11 +250,18 @@ class Settings(BaseSettings):
         if scheme not in {"memory", "redis", "rediss", "valkey", "valkeys"}:
             raise ValueError("is neither memory:// nor a valkey://, redis:// or rediss:// URL")
         try:
-            urlsplit(value.get_secret_value()).port  # noqa: B018 (reading it is the check)
+            url = urlsplit(value.get_secret_value())
+            url.port  # noqa: B018 (reading it is the check)
         except ValueError:
             raise ValueError(
                 "is no URL; is a `/`, `:` or `@` of the password not escaped?"
             ) from None
+        if scheme != "memory" and not re.fullmatch("/?[0-9]*", url.path):
+            raise ValueError("the URL's path is no number of a database, such as /0")
+        # The client would take any option, and fail for it at each request.
+        known = STORE_TLS_OPTIONS if scheme in {"rediss", "valkeys"} else frozenset[str]()
+        if unknown := sorted(dict(parse_qsl(url.query, keep_blank_values=True)).keys() - known):
+            raise ValueError(f"the URL's option {unknown[0]!r} is not supported")
         return value
 
     @field_validator("otlp_endpoint")
