@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from heisenberg import text
+from heisenberg.backend.analyze_schemas import MAX_INT32
 from heisenberg.model.report import Counts, Problem
 from heisenberg.model.run import Artefact, Attempt, Place, Run, Status, Test, TestId
 from heisenberg.readers.logs.lines import MAX_LINE_BYTES
@@ -118,6 +119,8 @@ def _counts(request: AnalyzeRequest, failed: int) -> Counts:
     if total < known:
         parts = f"{failed} failed, {skipped} skipped and {passed or 0} passed tests"
         raise InconsistentError("total_tests", f"{total} is less than {parts} together")
+    if total > MAX_INT32:
+        raise InconsistentError("total_tests", f"{total} tests are more than {MAX_INT32}")
     if passed is None:
         passed = total - failed - skipped
     return Counts(total, passed, failed, 0, skipped, request.duration_ms)
