@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import resource
 import signal
 import socket
 import subprocess
@@ -345,6 +346,19 @@ def test_an_idle_connection_does_not_delay_the_stop(tmp_path: Path) -> None:
 
         assert is_closed(idle)
     assert 0 == code
+
+
+def test_it_asks_for_as_many_files_as_it_lets_connections_in(tmp_path: Path) -> None:
+    """Where a shell allows a few files, idle connections do not take those of the database."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (256, hard))
+    try:
+        with started(tmp_path) as service:
+            allowed, _ = resource.prlimit(service.process.pid, resource.RLIMIT_NOFILE)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+    assert server.MAX_CONNECTIONS < allowed
 
 
 def test_several_addresses_of_a_name(monkeypatch: pytest.MonkeyPatch) -> None:

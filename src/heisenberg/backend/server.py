@@ -7,6 +7,7 @@ import contextlib
 import errno
 import logging
 import math
+import resource
 import signal
 import socket
 import time
@@ -37,6 +38,8 @@ KEEP_ALIVE_S = 5
 """An idle connection is closed after this."""
 MAX_CONNECTIONS = 4096
 """At once; beyond them a new one is closed unheard, so that file descriptors are left for the rest."""
+OTHER_FILES = 1024
+"""Beside connections: the database, the limiter's store, workers, and what is just being opened."""
 BACKLOG = 2048
 """Connections that the kernel holds until we come to them."""
 FRAME_BYTES = 16
@@ -120,6 +123,7 @@ def serve(app: FastAPI, sockets: list[socket.socket], *, host: str) -> int:
             one.listen(BACKLOG)
     except OSError as error:
         raise UsageError(_why_not(error, host, one.getsockname()[1])) from error
+    _make_room()
     server = Server(configure(app, sockets, host=host), app.state.shared)
     server.run(sockets)
     return FORCED if server.force_exit else 0
@@ -279,6 +283,18 @@ class Protocol(HttpToolsProtocol):
             start = f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode()
             self.transport.write(b"".join([start, *lines, b"\r\n", bytes(answer.body)]))
         self.transport.close()
+
+
+def _make_room() -> None:
+    """Ask for as many files as there may be connections; shells and systemd begin with 1024."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    needed = MAX_CONNECTIONS + OTHER_FILES
+    if soft == resource.RLIM_INFINITY or soft >= needed:
+        return
+    allowed = needed if hard == resource.RLIM_INFINITY else min(needed, hard)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, hard))
+    if allowed < needed:
+        log.warning("files.scarce", allowed=allowed, needed=needed)
 
 
 def _why_not(error: OSError, host: str, port: int) -> str:
