@@ -131,6 +131,13 @@ async def test_it_holds_behind_any_proxy(document: dict[str, Any]) -> None:
     assert [server["url"] for server in document["servers"]] == ["/"]
 
 
+async def test_nobody_is_sent_elsewhere(client: httpx2.AsyncClient) -> None:
+    """A path with one slash too many is none; a redirect would name the host without its TLS."""
+    answers = [await client.get(path) for path in ("/health/", "/api/v1/organizations/")]
+
+    assert [404, 404] == [answer.status_code for answer in answers]
+
+
 async def test_answers_are_as_documented(client: httpx2.AsyncClient) -> None:
     """What goes wrong before a route is reached is documented too.
 

@@ -53,6 +53,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         lifespan=lifespan,
         docs_url=None,  # routes/docs.py has it without a CDN
         redoc_url=None,
+        # Behind a proxy with TLS, the client would be sent, with its key, to an http:// address.
+        redirect_slashes=False,
         generate_unique_id_function=openapi.operation_id,
         telemetry=state.tracing.of_requests,
     )
