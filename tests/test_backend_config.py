@@ -107,6 +107,14 @@ def test_a_dotenv_file_is_read_and_named(tmp_path: Path) -> None:
         load_settings()
 
 
+def test_a_dotenv_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    """What is no text stops the start by the file's name."""
+    (tmp_path / ".env").write_bytes(b"HEISENBERG_LOG_LEVEL=\xff\n")
+
+    with pytest.raises(SettingsError, match=r"^\.env: .*UTF-8"):
+        load_settings()
+
+
 def test_unknown_variables_are_listed(monkeypatch: pytest.MonkeyPatch) -> None:
     """A misspelt variable is found by its prefix."""
     monkeypatch.setenv("HEISENBERG_LOGLEVEL", "DEBUG")

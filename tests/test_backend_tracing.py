@@ -262,7 +262,7 @@ def test_the_standard_variable_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
     assert load_settings(_env_file=None).otlp_endpoint == "http://collector:4318"
 
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "collector:4318")
-    with pytest.raises(SettingsError, match="OTLP_ENDPOINT: is no http"):
+    with pytest.raises(SettingsError, match=r"^OTEL_EXPORTER_OTLP_ENDPOINT: is no http"):
         load_settings(_env_file=None)
 
 
@@ -270,5 +270,5 @@ def test_without_the_extra_the_message_says_what_to_do(monkeypatch: pytest.Monke
     """An endpoint without OpenTelemetry installed is an error at start that names both."""
     monkeypatch.setitem(sys.modules, "opentelemetry.exporter.otlp.proto.http.trace_exporter", None)
 
-    with pytest.raises(SettingsError, match=r"OTEL_EXPORTER_OTLP_ENDPOINT.*\[backend,tracing\]"):
+    with pytest.raises(SettingsError, match=r"HEISENBERG_OTLP_ENDPOINT.*\[backend,tracing\]"):
         Tracing("http://collector:4318")

@@ -65,6 +65,8 @@ STORE_TLS_OPTIONS = frozenset(
 """Of redis-py, what a `rediss://` or `valkeys://` URL may have behind its question mark."""
 DATABASE_VARIABLES = ("HEISENBERG_DATABASE_URL", "DATABASE_URL")
 """The first one that is set."""
+OTLP_VARIABLES = ("HEISENBERG_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
+"""Likewise."""
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
@@ -201,9 +203,7 @@ class Settings(BaseSettings):
     otlp_endpoint: Annotated[
         str | None,
         Field(
-            validation_alias=AliasChoices(
-                "HEISENBERG_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT"
-            ),
+            validation_alias=AliasChoices(*OTLP_VARIABLES),
             description="Collector that takes traces, OTLP over HTTP, such as "
             "`http://collector:4318`; needs the extra `tracing`. Unset, there are none.",
         ),
@@ -333,6 +333,9 @@ def load_settings(**given: Any) -> Settings:  # noqa: ANN401 (each setting's own
         return Settings(**given)
     except ValidationError as error:
         raise SettingsError("; ".join(_told(e) for e in error.errors(include_url=False))) from None
+    except (OSError, UnicodeDecodeError) as error:  # nothing else is read
+        reason = getattr(error, "strerror", None) or "is not UTF-8"
+        raise SettingsError(f"{Settings.model_config['env_file']}: {reason}") from None
 
 
 def unknown_variables() -> list[str]:
@@ -355,7 +358,8 @@ def _told(error: ErrorDetails) -> str:
         return reason
     where = str(error["loc"][0])
     name = where if where.isupper() else PREFIX + where.upper()
-    if name in DATABASE_VARIABLES:
-        given = (v for source in _sources() for v in DATABASE_VARIABLES if source.get(v))
-        name = next(given, name)
+    for variables in (DATABASE_VARIABLES, OTLP_VARIABLES):
+        if name in variables:
+            given = (v for source in _sources() for v in variables if source.get(v))
+            name = next(given, name)
     return f"{name}: {reason}"

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from opentelemetry.trace import get_current_span
 
 from heisenberg import __version__
-from heisenberg.backend.config import SettingsError
+from heisenberg.backend.config import OTLP_VARIABLES, SettingsError
 from heisenberg.backend.logging import get_logger
 
 if TYPE_CHECKING:
@@ -85,7 +85,7 @@ class Tracing(NoTracing):
             from opentelemetry.sdk.trace.export import BatchSpanProcessor  # noqa: PLC0415 (likewise)
         except ImportError as error:
             raise SettingsError(
-                "OTEL_EXPORTER_OTLP_ENDPOINT is set, but OpenTelemetry is not installed; "
+                f"{' or '.join(OTLP_VARIABLES)} is set, but OpenTelemetry is not installed; "
                 "pip install 'heisenberg[backend,tracing]'"
             ) from error
         resource = Resource.create(
