@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import contextlib
 import io
 import os
@@ -20,6 +21,7 @@ from typer.main import get_command
 from heisenberg.analysis.normalize import MASKS, normalize
 from heisenberg.backend.analyze_schemas import AnalyzeRequest
 from heisenberg.backend.app import create_app
+from heisenberg.backend.auth import Refusal
 from heisenberg.backend.config import Settings, load_settings
 from heisenberg.cli import app
 from heisenberg.cli.analyze import FailOn
@@ -270,6 +272,26 @@ def test_every_route_is_described(tmp_path: Path) -> None:
     ]
 
     assert wanted == rows(section(REFERENCE / "http-api.md", "Routes"))
+
+
+def test_every_problem_is_described() -> None:
+    """The table of problems has each that the service answers with, and no other."""
+    calls = [
+        call
+        for path in (ROOT / "src" / "heisenberg" / "backend").rglob("*.py")
+        for call in ast.walk(ast.parse(read(path)))
+        if isinstance(call, ast.Call) and len(call.args) > 1
+    ]
+    raised = {
+        name.value
+        for call in calls
+        if ast.unparse(call.func) in {"ProblemError", "self._refuse"}
+        if isinstance(name := call.args[1], ast.Constant)
+    }
+    composed = {f"{refusal.value}-api-key" for refusal in Refusal}
+    composed |= {"analysis-overloaded", "analysis-unavailable", "not-found"}
+
+    assert raised | composed == set(names(section(REFERENCE / "http-api.md", "Problems")))
 
 
 def test_the_request_shown_is_one() -> None:

@@ -59,11 +59,11 @@ HEADERS = {
     "X-RateLimit-Limit": ("Requests in any 60 s.", {"type": "integer", "minimum": 1}),
     "X-RateLimit-Remaining": ("How many of them are left.", {"type": "integer", "minimum": 0}),
     "X-RateLimit-Reset": (
-        "Unix time in seconds, when the whole limit is free again.",
+        "Unix time in seconds, when the next of them becomes free again.",
         {"type": "integer", "minimum": 0},
     ),
     "RateLimit": (
-        "What is left under the nearest limit, as the IETF draft has it.",
+        "What is left under each limit, as the IETF draft has it.",
         {"type": "string"},
     ),
     "RateLimit-Policy": ("The limits, as the IETF draft has it.", {"type": "string"}),
