@@ -18,7 +18,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from heisenberg.backend import database as database_module
 from heisenberg.backend.config import load_settings
 from heisenberg.backend.database import Database, explained, place
-from heisenberg.backend.errors import is_unavailable
+from heisenberg.backend.database_errors import is_unavailable
 from heisenberg.backend.models import ApiKey, Organization, new_id
 from heisenberg.errors import DatabaseError
 
@@ -156,6 +156,7 @@ class TestValues:
             session.add(key)
         async with database.read() as session:
             found = await session.scalar(select(ApiKey))
+            assert found is not None
             with pytest.raises(InvalidRequestError, match="lazy='raise'"):
                 _ = found.organization
 

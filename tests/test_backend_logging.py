@@ -35,6 +35,7 @@ from heisenberg.backend.logging import (
     configure_logging,
     get_logger,
     log_context,
+    plain_logger,
     request_id_ctx,
 )
 from heisenberg.backend.middleware import AccessLogMiddleware, RequestIDMiddleware
@@ -1078,3 +1079,47 @@ class TestService:
         (line,) = (json.loads(x) for x in err.splitlines() if "settings.unknown" in x)
         assert ("warning", ["HEISENBERG_LOG_LEVL"]) == (line["level"], line["variables"])
         assert SECRET not in err
+
+
+class TestPlainLines:
+    """What every request writes takes a shorter way through the same pipe."""
+
+    @pytest.mark.parametrize("facts", [{"method": "GET", "status": 200, "duration_ms": 0.5}, {}])
+    def test_a_plain_line_is_the_usual_one(self, facts: dict[str, Any]) -> None:
+        """Both ways write the same keys in the same order, with the request's id."""
+        stream = io.StringIO()
+        configure_logging(stream=stream)
+        token = request_id_ctx.set("req-1")
+
+        plain_logger("access")("info", "request.finished", facts)
+        get_logger("access").info("request.finished", **facts)
+        request_id_ctx.reset(token)
+
+        plain, usual = (
+            [(k, v) for k, v in json.loads(line).items() if k != "timestamp"]
+            for line in stream.getvalue().splitlines()
+        )
+        assert usual == plain
+        assert ("request_id", "req-1") in plain
+
+    def test_a_plain_line_below_the_level_is_not_written(self) -> None:
+        """The level holds on the short way too."""
+        stream = io.StringIO()
+        configure_logging("WARNING", stream=stream)
+
+        plain_logger("access")("info", "request.finished", {})
+
+        assert "" == stream.getvalue()
+
+    def test_a_plain_line_gets_what_others_add(self) -> None:
+        """Processors, such as that of traces, and `log_context` are not passed by."""
+        stream = io.StringIO()
+        configure_logging(
+            stream=stream, processors=[lambda _, __, facts: {**facts, "trace_id": "t"}]
+        )
+
+        with log_context(run="r"):
+            plain_logger("access")("info", "request.finished", {})
+
+        (line,) = map(json.loads, stream.getvalue().splitlines())
+        assert {"trace_id": "t", "run": "r"}.items() <= line.items()

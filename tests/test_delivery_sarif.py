@@ -6,7 +6,7 @@ from importlib import resources
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-import jsonschema  # type: ignore[import-untyped]  # ships no types
+import jsonschema
 import pytest
 from hypothesis import given
 

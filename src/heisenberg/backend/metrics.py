@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import platform
+from bisect import bisect_left
+from itertools import accumulate
 from typing import TYPE_CHECKING
 
 from prometheus_client import (
@@ -14,7 +16,9 @@ from prometheus_client import (
     PlatformCollector,
     ProcessCollector,
 )
+from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily
 from prometheus_client.exposition import choose_encoder
+from prometheus_client.registry import Collector
 from sqlalchemy.pool import QueuePool
 
 from heisenberg import __version__
@@ -34,14 +38,79 @@ DECISIONS = frozenset({"allowed", "refused", "failed_auth_refused", "degraded"})
 OUTCOMES = frozenset({"finished", "failed", "timed_out", "refused"})
 """Of an analysis; `refused` because too many were waiting."""
 REQUEST_BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+_BOUNDS = (*(str(bound) for bound in REQUEST_BUCKETS_S), "+Inf")
 ANALYSIS_BUCKETS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
+
+
+class _Timing:
+    """How long the requests of one method and route took."""
+
+    __slots__ = ("counts", "seconds")
+
+    def __init__(self) -> None:
+        self.counts = [0] * (len(REQUEST_BUCKETS_S) + 1)
+        self.seconds = 0.0
+
+
+class _Answers:
+    """The requests of one method, route and status."""
+
+    __slots__ = ("count", "timing")
+
+    def __init__(self, timing: _Timing) -> None:
+        self.count = 0
+        self.timing = timing
+
+
+class _Requests(Collector):
+    """Counts requests in plain numbers, and makes metrics of them when they are asked for.
+
+    The event loop's thread alone counts, so there is nothing to lock; this takes a third of the time
+    of the client library's own counters.
+    """
+
+    def __init__(self) -> None:
+        self.answers: dict[tuple[str, str, int], _Answers] = {}
+        self.timings: dict[tuple[str, str], _Timing] = {}
+
+    def bind(self, method: str, route: str, status: int) -> _Answers:
+        """The counters of a method, route and status; made when they are new."""
+        key = method, route, status
+        if key not in self.answers:
+            timing = self.timings.setdefault((method, route), _Timing())
+            self.answers[key] = _Answers(timing)
+        return self.answers[key]
+
+    def describe(self) -> tuple[CounterMetricFamily, HistogramMetricFamily]:
+        """The metrics without their numbers."""
+        return (
+            CounterMetricFamily(
+                "heisenberg_http_requests",
+                "Requests that were answered.",
+                labels=["method", "route", "status"],
+            ),
+            HistogramMetricFamily(
+                "heisenberg_http_request_duration_seconds",
+                "From the first byte of a request to the last of its answer.",
+                labels=["method", "route"],
+            ),
+        )
+
+    def collect(self) -> tuple[CounterMetricFamily, HistogramMetricFamily]:
+        """The metrics as they are now."""
+        requests, durations = self.describe()
+        for (method, route, status), answers in self.answers.items():
+            requests.add_metric([method, route, str(status)], answers.count)
+        for labels, timing in self.timings.items():
+            buckets = list(zip(_BOUNDS, accumulate(timing.counts), strict=True))
+            durations.add_metric(list(labels), buckets, timing.seconds)
+        return requests, durations
 
 
 class Metrics:
     """The counters of one application; two of them in one process know nothing of each other.
 
-    Every label's values are bounded, whatever clients send. The two methods that run on each request
-    keep their label children in a dictionary: finding a child by its labels costs more than counting.
+    Every label's values are bounded, whatever clients send.
     """
 
     def __init__(self) -> None:
@@ -56,19 +125,8 @@ class Metrics:
             ["version", "python"],
             registry=registry,
         ).labels(__version__, platform.python_version()).set(1)
-        self._requests = Counter(
-            "heisenberg_http_requests_total",
-            "Requests that were answered.",
-            ["method", "route", "status"],
-            registry=registry,
-        )
-        self._seconds = Histogram(
-            "heisenberg_http_request_duration_seconds",
-            "From the first byte of a request to the last of its answer.",
-            ["method", "route"],
-            buckets=REQUEST_BUCKETS_S,
-            registry=registry,
-        )
+        self._requests = _Requests()
+        registry.register(self._requests)
         self._in_flight = 0
         Gauge(
             "heisenberg_http_requests_in_flight",
@@ -100,9 +158,8 @@ class Metrics:
             buckets=ANALYSIS_BUCKETS_S,
             registry=registry,
         )
-        self._children: dict[
-            tuple[str, str | None, int], tuple[Callable[[], None], Callable[[float], None]]
-        ] = {}
+        self._known: dict[tuple[str, str | None, int], _Answers] = {}
+        """By what `request_finished` is told."""
 
     def request_started(self) -> None:
         """Count a request in; `request_finished` must follow, whatever happens."""
@@ -118,12 +175,11 @@ class Metrics:
             seconds: From its start to its end.
         """
         self._in_flight -= 1
-        children = self._children.get((method, route, status))
-        if children is None:
-            children = self._bind(method, route, status)
-        count, observe = children
-        count()
-        observe(seconds)
+        answers = self._known.get((method, route, status)) or self._bind(method, route, status)
+        answers.count += 1
+        timing = answers.timing
+        timing.seconds += seconds
+        timing.counts[bisect_left(REQUEST_BUCKETS_S, seconds)] += 1
 
     def limited(self, decision: str) -> None:
         """Count what a limiter said, one of `DECISIONS`."""
@@ -190,19 +246,13 @@ class Metrics:
         encode, media_type = choose_encoder(accept)
         return encode(self.registry), media_type
 
-    def _bind(
-        self, method: str, route: str | None, status: int
-    ) -> tuple[Callable[[], None], Callable[[float], None]]:
-        """The children of a combination that is new, or of the one it counts as."""
+    def _bind(self, method: str, route: str | None, status: int) -> _Answers:
+        """The counters of a combination that is new, or of the one it counts as."""
         known = method if method in METHODS else OTHER
-        template = route or UNMATCHED
-        children = (
-            self._requests.labels(known, template, str(status)).inc,
-            self._seconds.labels(known, template).observe,
-        )
+        answers = self._requests.bind(known, route or UNMATCHED, status)
         if known == method:  # an invented method must not grow the dictionary either
-            self._children[(method, route, status)] = children
-        return children
+            self._known[method, route, status] = answers
+        return answers
 
 
 def _overflow(pool: QueuePool) -> int:

@@ -12,7 +12,7 @@ from uuid_utils import uuid7
 
 from heisenberg.backend.client_address import client_address
 from heisenberg.backend.errors import ProblemError, problem_response
-from heisenberg.backend.logging import get_logger, request_id_ctx
+from heisenberg.backend.logging import plain_logger, request_id_ctx
 from heisenberg.backend.metrics import UNMATCHED
 from heisenberg.backend.rate_limit import BURST_S, WINDOW_S
 
@@ -37,7 +37,7 @@ PRIVATE = "/api/"
 CLIENT_LEFT = 499
 """Status, in log and metrics alone, of a request whose client did not wait; nginx's number."""
 
-log = get_logger(__name__)
+write_line = plain_logger(__name__)
 
 
 class RequestIDMiddleware:
@@ -153,10 +153,8 @@ class AccessLogMiddleware:
         if aborted is not None:
             facts["aborted"] = aborted
         # Probes come every few seconds; they are told of when they find something.
-        if route in UNLIMITED_PATHS and status < HTTPStatus.INTERNAL_SERVER_ERROR:
-            log.debug("request.finished", **facts)
-        else:
-            log.info("request.finished", **facts)
+        quiet = route in UNLIMITED_PATHS and status < HTTPStatus.INTERNAL_SERVER_ERROR
+        write_line("debug" if quiet else "info", "request.finished", facts)
 
 
 class RateLimitMiddleware:
