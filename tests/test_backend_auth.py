@@ -17,7 +17,7 @@ import httpx2
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sqlalchemy import event, update
+from sqlalchemy import delete, event, update
 
 from heisenberg.backend import secret_key
 from heisenberg.backend.api_key import KeyHasher, generate_key, key_prefix
@@ -534,6 +534,20 @@ class TestFailedAuthentications:
         headers = {"X-API-Key": first.key.key}
         await client.get(OWN, headers=headers)
         await state.keys.revoke(first.organization.id, first.key.row.id, spare_last_admin=False)
+        statuses = [
+            (await client.get(OWN, headers=headers)).status_code for _ in range(FAILURES + 1)
+        ]
+
+        assert [401] * FAILURES + [429] == statuses
+
+    async def test_a_key_that_is_gone_counts_as_failed(
+        self, client: httpx2.AsyncClient, state: State, first: organizations.Founded
+    ) -> None:
+        """Nor when an operator has deleted its row."""
+        headers = {"X-API-Key": first.key.key}
+        await client.get(OWN, headers=headers)
+        async with state.database.write() as session:
+            await session.execute(delete(ApiKey))
         statuses = [
             (await client.get(OWN, headers=headers)).status_code for _ in range(FAILURES + 1)
         ]

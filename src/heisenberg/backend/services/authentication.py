@@ -94,17 +94,17 @@ class Authenticator:
         async with _in_time("no answer about a key"), self._engine.connect() as connection:
             row = await api_keys.find_by_prefix(connection, candidate.prefix)
         expected = self._hasher.nobodys if row is None else row.key_hash
-        if not hmac.compare_digest(candidate.digest, expected) or row is None:
-            return Refusal.INVALID
         at = self._clock()
         refusal = None
-        if row.revoked_at is not None:
+        if not hmac.compare_digest(candidate.digest, expected) or row is None:
+            refusal = Refusal.INVALID
+        elif row.revoked_at is not None:
             refusal = Refusal.REVOKED
         elif row.expires_at is not None and row.expires_at <= at:
             refusal = Refusal.EXPIRED
-        if refusal is not None:
+        if row is None or refusal is not None:
             self._known.pop(candidate.digest, None)
-            return refusal
+            return refusal or Refusal.INVALID
         self._remember(candidate.digest)
         self._usage.note(row.id, at)
         return Principal(row.id, row.organization_id, expand(row.scopes))
