@@ -320,7 +320,7 @@ class TestProbesAreBounded:
     async def test_it_asks_again_after_a_second(self, settings: Settings) -> None:
         """A look serves for one second, by the clock, and what it costs then is one query."""
         seconds = [0.0]
-        checker = HealthChecker(settings, object(), clock=lambda: seconds[0])
+        checker = HealthChecker(settings, StoreOfLimits(), clock=lambda: seconds[0])
         counted: list[str] = []
         event.listen(
             checker.engine.sync_engine,
@@ -342,7 +342,7 @@ class TestProbesAreBounded:
 
     async def test_a_client_that_leaves_does_not_end_the_look(self, settings: Settings) -> None:
         """The probe that started the look may go away; those who wait for it get their answer."""
-        checker = HealthChecker(settings, object())
+        checker = HealthChecker(settings, StoreOfLimits())
         first = asyncio.create_task(checker.health())
         await asyncio.sleep(0)
         second = asyncio.create_task(checker.health())

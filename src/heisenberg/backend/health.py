@@ -64,9 +64,11 @@ class SessionMaker(Protocol):
 
 
 class Limiter(Protocol):
-    """Of a rate limiter, what health asks; one in memory need not have it."""
+    """Of a rate limiter, what health asks."""
 
-    store_available: bool
+    @property
+    def store_available(self) -> bool:
+        """Whether the limit holds across processes where it should."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,13 +92,13 @@ class HealthChecker:
     """
 
     def __init__(
-        self, settings: Settings, limiter: object, clock: Callable[[], float] = time.monotonic
+        self, settings: Settings, limiter: Limiter, clock: Callable[[], float] = time.monotonic
     ) -> None:
         """Connect to nothing yet.
 
         Args:
             settings: Which database, and from when it is slow.
-            limiter: Its `store_available` is told when it has one.
+            limiter: Whose store is told of.
             clock: Seconds, monotonic.
         """
         small = {"database_pool_size": 1, "database_max_overflow": 1}
@@ -131,7 +133,7 @@ class HealthChecker:
                 error=look.error,
             ),
             migrations=_migrations(look.version),
-            rate_limit_store="available" if self._is_store_available() else "away",
+            rate_limit_store="available" if self._limiter.store_available else "away",
             reasons=reasons,
             timestamp=look.at,
         )
@@ -195,12 +197,9 @@ class HealthChecker:
             reasons.append("database_slow")
         if look.version is not None and look.version.is_behind:
             reasons.append("migrations_behind")
-        if not self._is_store_available():
+        if not self._limiter.store_available:
             reasons.append("rate_limit_store_away")
         return reasons
-
-    def _is_store_available(self) -> bool:
-        return bool(getattr(self._limiter, "store_available", True))
 
     def _log_change(self, status: HealthStatus, reasons: list[HealthReason]) -> None:
         if status != self._told:

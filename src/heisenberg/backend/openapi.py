@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from fastapi.openapi.utils import get_openapi
 
 from heisenberg.backend.errors import MEDIA_TYPE
+from heisenberg.backend.middleware import UNLIMITED_PATHS
 from heisenberg.backend.schemas import FieldProblem, Problem
 
 if TYPE_CHECKING:
@@ -18,8 +19,6 @@ if TYPE_CHECKING:
 
 API = "/api/"
 """What is below needs a key."""
-UNLIMITED = frozenset({"/livez", "/readyz", "/metrics"})
-"""What the rate limit leaves alone."""
 METHODS = ("get", "put", "post", "delete", "patch")
 
 DESCRIPTION = """\
@@ -152,7 +151,7 @@ def _complete(path: str, operation: dict[str, Any]) -> None:
     """Add what the middleware and the handlers of errors answer."""
     responses: dict[str, Any] = operation["responses"]
     secured = path.startswith(API)
-    limited = path not in UNLIMITED
+    limited = path not in UNLIMITED_PATHS
     expected = {
         401: secured,
         403: secured,

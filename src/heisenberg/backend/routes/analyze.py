@@ -5,16 +5,16 @@ from __future__ import annotations
 import asyncio
 import math
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 import msgspec
-from fastapi import APIRouter, Depends, Request, Response
+from fastapi import APIRouter, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.requests import ClientDisconnect
 
 from heisenberg.backend.analyze_schemas import AnalysisResponse, AnalyzeRequest, AnalyzeResponse
-from heisenberg.backend.auth import Principal, Scope, require
+from heisenberg.backend.auth import Reader, Writer
 from heisenberg.backend.errors import ProblemError
 from heisenberg.backend.schemas import problems
 from heisenberg.backend.services.analyze import (
@@ -66,7 +66,7 @@ def _body() -> dict[str, Any]:
 async def analyze(
     request: Request,
     state: Shared,
-    principal: Annotated[Principal, Depends(require(Scope.WRITE))],
+    principal: Writer,
 ) -> Response:
     """Diagnose a red run.
 
@@ -86,7 +86,7 @@ async def analyze(
 async def read_analysis(
     analysis_id: UUID,
     state: Shared,
-    principal: Annotated[Principal, Depends(require(Scope.READ))],
+    principal: Reader,
 ) -> Response:
     """What was found for one failed test."""
     found = await state.analyzer.find(principal.organization_id, analysis_id)
