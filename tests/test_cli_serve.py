@@ -374,3 +374,21 @@ def test_several_addresses_of_a_name(monkeypatch: pytest.MonkeyPatch) -> None:
         one.close()
 
     assert ["127.0.0.1", "127.0.0.2"] == names
+
+
+@pytest.mark.parametrize("port", [0, None])
+def test_an_address_of_a_name_that_is_not_here(
+    monkeypatch: pytest.MonkeyPatch, port: int | None
+) -> None:
+    """Where IPv6 is switched off, `localhost` still has its other address."""
+    wanted = free_port() if port is None else port
+    found = [
+        (socket.AF_INET, socket.SOCK_STREAM, 6, "", (a, wanted)) for a in ("192.0.2.1", "127.0.0.1")
+    ]
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: found)
+    sockets = server.take_address("localhost", wanted)
+    names = [one.getsockname()[0] for one in sockets]
+    for one in sockets:
+        one.close()
+
+    assert ["127.0.0.1"] == names

@@ -13,7 +13,7 @@ import socket
 import time
 import uuid
 from http import HTTPStatus
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
@@ -48,6 +48,8 @@ FORCED_STOP_S = 2.0
 """Longest that giving up takes when a second signal came."""
 FORCED = 130
 """Exit code when a second signal cut the requests in flight."""
+_ABSENT = frozenset({errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT})
+"""Why an address cannot be had that this machine does not have."""
 
 log = get_logger(__name__)
 
@@ -66,22 +68,38 @@ def take_address(host: str, port: int) -> list[socket.socket]:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     except OSError as error:
         raise UsageError(f"--host {host}: {error.strerror}") from error
-    if port == 0:
-        found = found[:1]
     sockets: list[socket.socket] = []
+    absent: OSError | None = None
     try:
         for family, kind, protocol, _, address in dict.fromkeys(found):
-            one = socket.socket(family, kind, protocol)
-            sockets.append(one)
-            one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            if family == socket.AF_INET6:
-                one.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-            one.bind(address)
+            try:
+                sockets.append(_bound(family, kind, protocol, address))
+            except OSError as error:
+                if error.errno not in _ABSENT:
+                    raise
+                absent = error  # of `localhost`, an address of IPv6 where there is none
+            if port == 0 and sockets:
+                break
+        if absent is not None and not sockets:
+            raise absent
     except OSError as error:
         for one in sockets:
             one.close()
         raise UsageError(_why_not(error, host, port)) from error
     return sockets
+
+
+def _bound(family: int, kind: int, protocol: int, address: Any) -> socket.socket:  # noqa: ANN401 (of any family)
+    one = socket.socket(family, kind, protocol)
+    try:
+        one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family == socket.AF_INET6:
+            one.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        one.bind(address)
+    except OSError:
+        one.close()
+        raise
+    return one
 
 
 def configure(app: FastAPI, sockets: list[socket.socket], *, host: str) -> uvicorn.Config:
