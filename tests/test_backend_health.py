@@ -342,7 +342,8 @@ class TestProbesAreBounded:
 
     async def test_a_client_that_leaves_does_not_end_the_look(self, settings: Settings) -> None:
         """The probe that started the look may go away; those who wait for it get their answer."""
-        checker = HealthChecker(settings, StoreOfLimits())
+        patient = settings.model_copy(update={"health_slow_ms": 1000.0})
+        checker = HealthChecker(patient, StoreOfLimits())
         first = asyncio.create_task(checker.health())
         await asyncio.sleep(0)
         second = asyncio.create_task(checker.health())
