@@ -92,9 +92,9 @@ def read_back(service: Service, key: str, ids: list[str]) -> set[str]:
     return {one for one in ids if service.get(f"/api/v1/analyses/{one}", key)[0] == httpx2.codes.OK}
 
 
-def make_key(folder: Path, *more: str, **variables: str) -> str:
+def make_key(folder: Path, **variables: str) -> str:
     """Found an organization and take its key, as an operator would."""
-    with started(folder, **UNLIMITED, **variables) as service:
+    with started(folder, ready=True, **UNLIMITED, **variables) as service:
         _, said = service.stop()
     return first_key(said)
 
@@ -106,7 +106,7 @@ def test_postgresql_goes_and_comes_under_load(
     """Meanwhile there are 503s and nothing else, then it recovers unaided; what was acknowledged is there."""
     variables = {"DATABASE_URL": own_postgres.url()}
     key = make_key(tmp_path, **variables)
-    with started(tmp_path, **UNLIMITED, **variables) as service:
+    with started(tmp_path, ready=True, **UNLIMITED, **variables) as service:
         load = Load(service, key)
 
         with load.running():
@@ -130,7 +130,7 @@ def test_a_database_that_hangs_in_the_middle_of_requests(
     """Requests get 503 within the time that is set, probes within a second or so; then it goes on."""
     variables = {"DATABASE_URL": own_postgres.url(), "HEISENBERG_DATABASE_STATEMENT_TIMEOUT_S": "1"}
     key = make_key(tmp_path, **variables)
-    with started(tmp_path, **UNLIMITED, **variables) as service:
+    with started(tmp_path, ready=True, **UNLIMITED, **variables) as service:
         load = Load(service, key)
 
         with load.running():
@@ -157,7 +157,7 @@ def test_valkey_is_killed_under_load(tmp_path: Path, valkey: Valkey) -> None:
     """No request fails; health says degraded, and healthy when the store is back."""
     variables = {"HEISENBERG_RATE_LIMIT_STORAGE": valkey.url}
     key = make_key(tmp_path)
-    with started(tmp_path, **UNLIMITED, **variables) as service:
+    with started(tmp_path, ready=True, **UNLIMITED, **variables) as service:
         load = Load(service, key)
 
         def health() -> str:
@@ -179,12 +179,12 @@ def test_valkey_is_killed_under_load(tmp_path: Path, valkey: Valkey) -> None:
 def test_sigterm_under_load(tmp_path: Path) -> None:
     """Who was heard is answered in full, the others are refused, and all that was acknowledged is kept."""
     key = make_key(tmp_path)
-    with started(tmp_path, **UNLIMITED) as service:
+    with started(tmp_path, ready=True, **UNLIMITED) as service:
         load = Load(service, key)
         with load.running():
             load.wait_for_more(10)
             code, _ = service.stop()
-    with started(tmp_path, **UNLIMITED) as service:
+    with started(tmp_path, ready=True, **UNLIMITED) as service:
         found = read_back(service, key, load.acknowledged)
 
     assert 0 == code
@@ -196,12 +196,12 @@ def test_sigterm_under_load(tmp_path: Path) -> None:
 def test_kill_under_load_loses_nothing(tmp_path: Path) -> None:
     """The embedded database has what was acknowledged after `kill -9`, and the service starts again."""
     key = make_key(tmp_path)
-    with started(tmp_path, **UNLIMITED) as service:
+    with started(tmp_path, ready=True, **UNLIMITED) as service:
         load = Load(service, key)
         with load.running():
             load.wait_for_more(10)
             service.stop(signal.SIGKILL)
-    with started(tmp_path, **UNLIMITED) as service:
+    with started(tmp_path, ready=True, **UNLIMITED) as service:
         found = read_back(service, key, load.acknowledged)
 
     assert set(load.acknowledged) == found
@@ -212,7 +212,7 @@ def test_any_request_that_the_document_allows(tmp_path: Path) -> None:
 
     One of its checks is left out: JSON Schema cannot say that totals have to add up.
     """
-    with started(tmp_path, **UNLIMITED) as service:
+    with started(tmp_path, ready=True, **UNLIMITED) as service:
         wait_until(lambda: accepts_requests(service), "ready")
         key = make_another_key(tmp_path)
         done = subprocess.run(
