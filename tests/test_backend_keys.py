@@ -367,6 +367,18 @@ class TestRevoke:
         assert (409, 204) == (spared.status_code, gone.status_code)
         assert spared.json()["type"] == "urn:heisenberg:problem:last-admin-key"
 
+    async def test_a_key_in_its_overlap_is_no_way_in(
+        self, admin: httpx2.AsyncClient, first: Founded
+    ) -> None:
+        """It ends by itself: its successor is the last admin key, and is spared; it is not."""
+        url = f"{KEYS}/{first.key.row.id}"
+        new = (await admin.post(f"{url}/rotate")).json()
+        successor = await admin.delete(f"{KEYS}/{new['id']}")
+        old = await admin.delete(url)
+
+        assert (409, 204) == (successor.status_code, old.status_code)
+        assert await works(admin, new["key"])
+
     async def test_two_admins_that_revoke_each_other_leave_one(
         self, admin: httpx2.AsyncClient, first: Founded
     ) -> None:

@@ -178,15 +178,18 @@ class Keys:
                 return
             if spare_last_admin:
                 admins = {
-                    other.id
+                    other.id: other
                     for other in await api_keys.active(session, organization_id, at)
                     if Scope.ADMIN in other.scopes
                 }
-                if admins == {key_id}:
+                # A key that was rotated ends by itself before long.
+                if key_id in admins and not any(
+                    other.replaced_by_id is None for other in admins.values() if other is not key
+                ):
                     raise ProblemError(
                         HTTPStatus.CONFLICT,
                         "last-admin-key",
-                        "this is the organization's only admin key that works; "
+                        "this is the organization's only admin key that goes on working; "
                         "rotate it or make another one first",
                     )
             key.revoked_at = at
