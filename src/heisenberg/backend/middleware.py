@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import re
 import time
+from functools import lru_cache
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 from starlette._utils import get_route_path  # the router's own: another could be made to differ
+from starlette.routing import compile_path
 from uuid_utils import uuid7
 
 from heisenberg.backend.client_address import client_address
@@ -19,6 +21,7 @@ from heisenberg.backend.rate_limit import BURST_S, WINDOW_S
 if TYPE_CHECKING:
     from collections.abc import Awaitable
 
+    from fastapi import FastAPI
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
     from heisenberg.backend.rate_limit import Decision
@@ -33,7 +36,7 @@ NO_SNIFFING = (b"x-content-type-options", b"nosniff")
 """On every answer: what a test's output looks like does not make it a script."""
 NO_STORE = (b"cache-control", b"no-store")
 PRIVATE = "/api/"
-"""Answers below it are an organization's own, new keys among them: no cache keeps them."""
+"""What is below needs a key, and its answers are an organization's own: no cache keeps them."""
 CLIENT_LEFT = 499
 """Status, in log and metrics alone, of a request whose client did not wait; nginx's number."""
 
@@ -83,11 +86,21 @@ def _request_id(scope: Scope) -> str:
 
 
 def route_template(scope: Scope) -> str | None:
-    """The path of the route that was found, with its placeholders; None when there is none."""
+    """The path of the route that was asked for, with its placeholders; None when there is none."""
     # An included route keeps its own path; FastAPI puts the whole one, with the prefixes, here.
     context = scope.get("fastapi", {}).get("effective_route_context")
     path: str | None = getattr(context or scope.get("route"), "path", None)
+    if path is None and "app" in scope:  # refused before the router saw it, or a path of nobody
+        asked = get_route_path(scope)
+        return next((t for t, known in _templates(scope["app"]) if known.match(asked)), None)
     return path
+
+
+@lru_cache(maxsize=4)
+def _templates(app: FastAPI) -> list[tuple[str, re.Pattern[str]]]:
+    """The documented paths, and what each matches; those without placeholders first."""
+    paths = sorted(app.openapi()["paths"], key=lambda path: path.count("{"))
+    return [(path, compile_path(path)[0]) for path in paths]
 
 
 class AccessLogMiddleware:

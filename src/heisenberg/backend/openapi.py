@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from fastapi.openapi.utils import get_openapi
 
 from heisenberg.backend.errors import MEDIA_TYPE
-from heisenberg.backend.middleware import UNLIMITED_PATHS
+from heisenberg.backend.middleware import PRIVATE, UNLIMITED_PATHS
 from heisenberg.backend.schemas import FieldProblem, Problem
 
 if TYPE_CHECKING:
@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from fastapi import FastAPI
     from fastapi.routing import APIRoute
 
-API = "/api/"
-"""What is below needs a key."""
 METHODS = ("get", "put", "post", "delete", "patch")
 
 DESCRIPTION = """\
@@ -150,7 +148,7 @@ def _operations(document: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]
 def _complete(path: str, operation: dict[str, Any]) -> None:
     """Add what the middleware and the handlers of errors answer."""
     responses: dict[str, Any] = operation["responses"]
-    secured = path.startswith(API)
+    secured = path.startswith(PRIVATE)
     limited = path not in UNLIMITED_PATHS
     expected = {
         401: secured,
