@@ -430,6 +430,7 @@ class TestSecrets:
             f"X-API-Key: {SECRET}",
             f"(b'x-api-key', b'{SECRET}')",
             f"('Authorization', 'Bearer {SECRET}')",
+            f'("password", "{SECRET}")',
             f"Cookie: theme=dark; session={SECRET}; x=y",
             f"Set-Cookie: session={SECRET}; Path=/",
             f"postgresql://app:{SECRET}@db:5432/shop",
@@ -1123,3 +1124,36 @@ class TestPlainLines:
 
         (line,) = map(json.loads, stream.getvalue().splitlines())
         assert {"trace_id": "t", "run": "r"}.items() <= line.items()
+
+
+def test_a_line_that_cannot_be_cut_tells_what_it_left_out() -> None:
+    """However much is nested in it, a line has an end, and keeps its event."""
+    stream = io.StringIO()
+    configure_logging(stream=stream)
+
+    get_logger("x").info(
+        "much.found", all={str(n): {str(m): "x" * 2000 for m in range(50)} for n in range(50)}
+    )
+
+    written = stream.getvalue()
+    line = json.loads(written)
+    assert len(written) < 10_000
+    assert ("much.found", ["all"]) == (line["event"], line["left_out"])
+
+
+async def test_a_refused_request_is_told_by_its_route(tmp_path: Path) -> None:
+    """Refused before the router saw it, a request still counts for its route, and none for its path."""
+    app = create_app(load_settings(_env_file=None, data_dir=tmp_path, rate_limit_per_minute=1))
+    stream = io.StringIO()
+    path = "/api/v1/analyses/01a20da0-106b-750b-8916-4194686969ed"
+    async with httpx2.AsyncClient(
+        transport=httpx2.ASGITransport(app=app), base_url="http://test"
+    ) as client:
+        configure_logging(stream=stream)
+        for _ in range(2):
+            await client.get(path)
+
+    lines = [json.loads(line) for line in stream.getvalue().splitlines()]
+    assert [("/api/v1/analyses/{analysis_id}", 401), ("/api/v1/analyses/{analysis_id}", 429)] == [
+        (line["route"], line["status"]) for line in lines if line["event"] == "request.finished"
+    ]

@@ -41,6 +41,8 @@ if TYPE_CHECKING:
 
 MAX_LINE_BYTES = 16_000
 """A longer line is written with its texts cut; Docker splits lines at 16 KiB."""
+MAX_WHOLE_BYTES = 1 << 18
+"""A line that is still longer tells only what it left out."""
 MAX_CHARS = 2000
 """Of one text, in a line that has to be made to fit or is searched for secrets."""
 MAX_ITEMS = 50
@@ -352,7 +354,11 @@ def _json(line: Mapping[str, Any], error: BaseException | None) -> bytes:
     clean = _plain(line, 0)
     if error is not None:
         clean["exception"] = _exception(error)
-    return _encode(clean) + b"\n"
+    written = _encode(clean)
+    if len(written) > MAX_WHOLE_BYTES:
+        own = {name: value for name, value in clean.items() if name in _OWN}
+        written = _encode(own | {"left_out": list(islice(clean.keys() - _OWN, MAX_ITEMS))})
+    return written + b"\n"
 
 
 def _console(line: Mapping[str, Any], error: BaseException | None) -> bytes:

@@ -7,7 +7,7 @@ import re
 REDACTED = "[redacted]"
 
 _SIGNS = ("hb_", "earer ", "EARER ", "asic ", "ASIC ", "sk-", "ghp_", "ghs_", "github_pat_", "eyJ")
-"""What all secrets have that stand by themselves; the others need one of `:`, `=` and `'`."""
+"""What all secrets have that stand by themselves; the others need one of `:`, `=` and quotes."""
 
 _WORDS = (
     r"passw(?:or)?d|passphrase|pwd|secret|token|api[-_]?key|access[-_]?key|private[-_]?key"
@@ -53,7 +53,7 @@ _SUSPECT = re.compile(rf"{_WORDS}|://[^\s@]*@|(?:{'|'.join(_SIGNS)})", re.IGNORE
 
 def may_hold_secrets(text: str) -> bool:
     """Whether the text has to be searched: a quick no for nearly all values of a log line."""
-    if ":" in text or "=" in text or "'" in text:
+    if ":" in text or "=" in text or "'" in text or '"' in text:
         return _SUSPECT.search(text) is not None
     return any(sign in text for sign in _SIGNS)
 
