@@ -610,3 +610,34 @@ def test_kill_9_of_the_service_leaves_no_worker(busy: bool, tmp_path: Path) -> N
 
     wait_until(lambda: not is_running(worker), "worker ended")
     assert [] == list(temporary.iterdir())
+
+
+CONFINED = """
+import os, resource, socket, tempfile
+import msgspec
+from heisenberg.backend.services import worker
+from heisenberg.backend.services.work import Analysed, Job, Reply
+
+resource.setrlimit(resource.RLIMIT_AS, (2 << 30, 2 << 30))
+resource.setrlimit(resource.RLIMIT_CPU, (20, 20))
+if os.getuid() == 0:
+    os.setuid(65534)  # the superuser may go beyond a hard limit
+ours, theirs = socket.socketpair()
+job = Job("", b'{"repository": "r", "failed_tests": []}')
+worker.send(ours, msgspec.msgpack.encode(job))
+ours.shutdown(socket.SHUT_WR)
+folder = tempfile.mkdtemp(dir="/tmp")
+worker.main(worker.Terms(theirs.detach(), os.getppid(), folder, "INFO", True, 4 << 30, 60.0))
+reply = msgspec.msgpack.decode(worker.receive(ours), type=Reply)
+assert isinstance(reply.outcome, Analysed), reply
+print(resource.getrlimit(resource.RLIMIT_AS), resource.getrlimit(resource.RLIMIT_CPU))
+"""
+
+
+def test_worker_lives_under_lower_hard_limits() -> None:
+    """Where the system allows less memory and time than the settings, that much is what it has."""
+    done = subprocess.run(
+        [sys.executable, "-c", CONFINED], capture_output=True, text=True, check=False
+    )
+
+    assert (0, f"{(2 << 30, 2 << 30)} (20, 20)\n") == (done.returncode, done.stdout), done.stderr

@@ -53,8 +53,8 @@ class Terms(Struct, frozen=True):
 def main(terms: Terms) -> None:
     """Serve until the parent closes the socket."""
     _live_and_die_with_parent(terms)
-    resource.setrlimit(resource.RLIMIT_AS, (terms.memory_bytes, terms.memory_bytes))
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    _limit(resource.RLIMIT_AS, terms.memory_bytes)
+    _limit(resource.RLIMIT_CORE, 0)
     configure_logging(terms.log_level, terms.json_format)
     gc.freeze()
     try:
@@ -118,7 +118,19 @@ def _bound_processor_time(timeout_s: float) -> None:
     """See to it that the next job ends even when nobody is left to end it."""
     used = resource.getrusage(resource.RUSAGE_SELF)
     limit = int(used.ru_utime + used.ru_stime + timeout_s) + CPU_SLACK_S
-    resource.setrlimit(resource.RLIMIT_CPU, (limit, resource.RLIM_INFINITY))
+    hard = resource.getrlimit(resource.RLIMIT_CPU)[1]
+    resource.setrlimit(resource.RLIMIT_CPU, (_at_most(hard, limit), hard))
+
+
+def _limit(which: int, wanted: int) -> None:
+    """Set a limit for good; where the system's own is lower, that one holds."""
+    allowed = _at_most(resource.getrlimit(which)[1], wanted)
+    resource.setrlimit(which, (allowed, allowed))
+
+
+def _at_most(hard: int, wanted: int) -> int:
+    """Only the superuser may go beyond a hard limit."""
+    return wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
 
 
 def _peak_bytes() -> int:
