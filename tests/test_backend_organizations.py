@@ -213,6 +213,25 @@ class TestFound:
         assert name == answer.json()["organization"]["name"]
 
 
+class TestFoundingClosed:
+    @pytest.fixture
+    def settings(self, settings: Settings) -> Settings:
+        """Of a service whose operator alone founds organizations."""
+        return settings.model_copy(update={"found_organizations": False})
+
+    async def test_an_admin_is_refused_and_told_what_works(
+        self, admin: httpx2.AsyncClient, state: State
+    ) -> None:
+        """403 that names the operator's command; nothing is made, and all else works."""
+        answer = await admin.post(URL, json={"name": "new"})
+        own = await admin.get(URL)
+
+        assert (403, 200) == (answer.status_code, own.status_code)
+        assert answer.json()["type"] == "urn:heisenberg:problem:founding-closed"
+        assert "heisenberg org create" in answer.json()["detail"]
+        assert (1, 1) == await counts(state.database)
+
+
 class TestOwn:
     async def test_a_key_sees_its_own(self, admin: httpx2.AsyncClient, first: Founded) -> None:
         """In the list, and by its id."""

@@ -176,6 +176,9 @@ class Settings(BaseSettings):
         NoDecode,
         Field(description="Addresses or networks, by commas, whose `X-Forwarded-For` is believed."),
     ] = ()
+    found_organizations: Annotated[
+        bool, Field(description="Whether any organization's admin may found others over HTTP.")
+    ] = True
     max_body_bytes: Annotated[
         int, Field(ge=1024, le=1 << 30, description="Largest request body.")
     ] = 20 << 20

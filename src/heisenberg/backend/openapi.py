@@ -70,7 +70,7 @@ LIMIT_HEADERS = tuple(name for name in HEADERS if "RateLimit" in name)
 PROBLEMS = {
     400: "The request cannot be read.",
     401: "There is no key, or it is unknown, expired or revoked.",
-    403: "The key's scope does not allow this.",
+    403: "The key's scope or the service's settings do not allow this.",
     404: "Nothing of yours has this id.",
     408: "The body took too long to arrive.",
     409: "It is not in a state that allows this.",

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from http import HTTPStatus
 from typing import Annotated
 from uuid import UUID
 
 from fastapi import APIRouter, Path
 
 from heisenberg.backend.auth import Admin, Principal, Reader
+from heisenberg.backend.errors import ProblemError
 from heisenberg.backend.routes.api_keys import shown_key
 from heisenberg.backend.schemas import (
     FoundedResponse,
@@ -61,6 +63,12 @@ async def found_organization(
     shared: Shared, _: Admin, request: OrganizationRequest
 ) -> FoundedResponse:
     """Make it, with a key."""
+    if not shared.settings.found_organizations:
+        raise ProblemError(
+            HTTPStatus.FORBIDDEN,
+            "founding-closed",
+            "organizations are founded by whoever operates the service, with `heisenberg org create`",
+        )
     founded = await organizations.found(shared.database, shared.key_hasher, request.name)
     return FoundedResponse(
         organization=OrganizationResponse.model_validate(founded.organization),
