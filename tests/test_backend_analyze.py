@@ -28,9 +28,24 @@ from heisenberg.backend.analyze_schemas import (
 from heisenberg.backend.app import create_app
 from heisenberg.backend.auth import Scope
 from heisenberg.backend.config import load_settings
+from heisenberg.backend.database import Database
+from heisenberg.backend.metrics import Metrics
 from heisenberg.backend.services import organizations, worker_pool
+from heisenberg.backend.services.analyze import (
+    AnalysisFailedError,
+    AnalysisTimeoutError,
+    Analyzer,
+    InvalidRequestError,
+    RequestTooLargeError,
+)
 from heisenberg.backend.services.document import MIGRATIONS, read_document
-from heisenberg.errors import MalformedError
+from heisenberg.backend.services.work import Analysed
+from heisenberg.errors import (
+    EngineOverloadedError,
+    EngineTimeoutError,
+    MalformedError,
+    TransientEngineError,
+)
 from servers import wait_until
 
 if TYPE_CHECKING:
@@ -39,6 +54,7 @@ if TYPE_CHECKING:
     from fastapi import FastAPI
 
     from heisenberg.backend.config import Settings
+    from heisenberg.backend.services.work import Job
 
 TESTS = Path(__file__).parent
 CASES = TESTS / "data" / "cases"
@@ -517,9 +533,12 @@ class TestFaults:
 
         assert (500, "internal-error") == (response.status_code, name_of(response))
         assert "a bug" not in response.text
-        [line] = [x for x in capfd.readouterr().err.splitlines() if "analysis.failed" in x]
+        written = capfd.readouterr().err.splitlines()
+        [line] = [x for x in written if '"level":"error"' in x or "a bug" in x]
+        assert "request.failed" == json.loads(line)["event"]
+        assert "r-1" == json.loads(line)["request_id"]
         assert "a bug" in line
-        assert "r-1" in line
+        assert "faulty_worker.py" in line
 
     async def test_request_id_is_on_the_worker_s_lines(
         self, sqlite_url: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
@@ -562,6 +581,77 @@ class TestFaults:
 
         assert 0 == worker.process.returncode
         assert not is_there(worker.folder)
+
+
+class Stub:
+    """An engine that does what it is told."""
+
+    name = "stub"
+
+    def __init__(self, act: Callable[[], Any]) -> None:
+        self._act = act
+
+    async def analyse(self, job: Job) -> Analysed:
+        """Do it."""
+        assert job.body == b"{}"
+        done = self._act()
+        found: Analysed = await done if asyncio.iscoroutine(done) else done
+        return found
+
+    async def close(self) -> None:
+        """Nothing is held."""
+
+
+def raising(error: BaseException) -> Callable[[], Any]:
+    """What raises it."""
+
+    def act() -> None:
+        raise error
+
+    return act
+
+
+@pytest.mark.parametrize(
+    ("act", "outcome"),
+    [
+        (raising(InvalidRequestError([])), "invalid"),
+        (raising(RequestTooLargeError("too large")), "invalid"),
+        (raising(EngineOverloadedError("full")), "refused"),
+        (raising(AnalysisTimeoutError("4 s")), "timed_out"),
+        (raising(EngineTimeoutError("slow")), "timed_out"),
+        (lambda: asyncio.sleep(60), "timed_out"),
+        (raising(asyncio.CancelledError()), "abandoned"),
+        (raising(TransientEngineError("died")), "failed"),
+        (raising(AnalysisFailedError("trace")), "failed"),
+        # The document cannot be kept: there are no tables.
+        (lambda: Analysed(EMPTY, "r", None, None, None), "failed"),
+    ],
+)
+async def test_outcome_of_an_analysis(act: Callable[[], Any], outcome: str, tmp_path: Path) -> None:
+    """What clients do wrong or leave alone is not counted as a failure of ours."""
+    settings = settings_for(
+        f"sqlite+aiosqlite:///{tmp_path}/none.db",
+        tmp_path,
+        retry_max_retries=0,
+        retry_deadline_s=0.1,
+    )
+    database, metrics = Database(settings), Metrics()
+    analyzer = Analyzer(settings, database, metrics, Stub(act))
+
+    with pytest.raises(BaseException) as raised:  # noqa: PT011 (a cancellation is no Exception)
+        await analyzer.analyze(uuid.uuid4(), b"{}")
+
+    await database.close()
+    assert not isinstance(raised.value, AssertionError)
+    told = metrics.registry.get_sample_value(
+        "heisenberg_analyses_total", {"outcome": outcome, "engine": "stub"}
+    )
+    assert 1 == told
+
+
+EMPTY = json.dumps(
+    {"run": dict.fromkeys(("total", "passed", "failed", "flaky", "skipped"), 0), "incidents": []}
+).encode()
 
 
 SERVICE = """

@@ -35,8 +35,9 @@ OTHER = "other"
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 DECISIONS = frozenset({"allowed", "refused", "failed_auth_refused", "degraded"})
 """Of the limiters; `degraded` is one that a process made alone because the store was away."""
-OUTCOMES = frozenset({"finished", "failed", "timed_out", "refused"})
-"""Of an analysis; `refused` because too many were waiting."""
+OUTCOMES = frozenset({"finished", "invalid", "refused", "timed_out", "abandoned", "failed"})
+"""Of an analysis: `invalid` is the request's fault, `refused` because too many were waiting,
+`abandoned` when the client left or the service stopped, `failed` our own fault or the database's."""
 REQUEST_BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 _BOUNDS = (*(str(bound) for bound in REQUEST_BUCKETS_S), "+Inf")
 ANALYSIS_BUCKETS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)

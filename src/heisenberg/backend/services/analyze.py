@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
@@ -56,7 +57,7 @@ class AnalysisTimeoutError(EngineRejectedError):
 
 
 class AnalysisFailedError(EngineError):
-    """An error of ours in the analysis."""
+    """An error of ours in the analysis; the message is the worker's trace."""
 
 
 class Engine(Protocol):
@@ -178,17 +179,15 @@ class Analyzer:
         outcome = "failed"
         try:
             with self._tracing.span("analysis", engine=self._engine.name):
-                found = await self._ask(Job(request_id_ctx.get(), body))
+                try:
+                    found = await self._ask(Job(request_id_ctx.get(), body))
+                except Exception as error:
+                    outcome = _ending(error)
+                    raise
                 stored = await self._keep(organization_id, found)
             outcome = "finished"
-        except EngineOverloadedError:
-            outcome = "refused"
-            raise
-        except AnalysisTimeoutError:
-            outcome = "timed_out"
-            raise
-        except AnalysisFailedError as error:
-            log.error("analysis.failed", trace=str(error))  # noqa: TRY400 (the worker's trace tells)
+        except asyncio.CancelledError:
+            outcome = "abandoned"
             raise
         finally:
             seconds = time.perf_counter() - began
@@ -257,6 +256,18 @@ class Analyzer:
             await analyses.add_all(session, organization_id, rows)
         kept = [StoredAnalysis(r["id"], r["test_title"], r["incident_id"]) for r in rows]
         return StoredRun(run.id, run.created_at, kept, document)
+
+
+def _ending(error: Exception) -> str:
+    """How an analysis ended whose engine raised this: one of `metrics.OUTCOMES`."""
+    match error:
+        case InvalidRequestError() | RequestTooLargeError():
+            return "invalid"
+        case EngineOverloadedError():
+            return "refused"
+        case AnalysisTimeoutError() | TimeoutError():
+            return "timed_out"
+    return "failed"
 
 
 def _rows(document: dict[str, Any], run_id: UUID, moment: datetime) -> Iterator[dict[str, Any]]:
