@@ -34,7 +34,18 @@ def run_migrations_offline(settings: Settings) -> None:
         context.run_migrations()
 
 
-def run_migrations_online(connection: Connection) -> None:
+def run_migrations_online(settings: Settings) -> None:
+    """Run against the database that the settings name."""
+    asyncio.run(do_run_migrations(settings))
+
+
+async def do_run_migrations(settings: Settings) -> None:
+    """Connect, and run over that connection."""
+    async with migrate.connection(settings) as connection:
+        await connection.run_sync(do_run_migrations_sync)
+
+
+def do_run_migrations_sync(connection: Connection) -> None:
     """Run in one transaction, which takes the lock before it reads the version."""
     configure(connection=connection)
     with context.begin_transaction():
@@ -43,12 +54,6 @@ def run_migrations_online(connection: Connection) -> None:
         migrate.refuse_unknown(context.get_context().get_current_heads())
         context.run_migrations()
         migrate.check_references(connection)
-
-
-async def run_async_migrations(settings: Settings) -> None:
-    """Connect as the settings say."""
-    async with migrate.connection(settings) as connection:
-        await connection.run_sync(run_migrations_online)
 
 
 def configure(connection: Connection | None = None, dialect_name: str | None = None) -> None:
@@ -75,7 +80,7 @@ def render_item(kind: str, item: object, _: AutogenContext) -> str | Literal[Fal
 def main() -> None:
     """Do what the command asked for; a failure is one line."""
     if (connection := context.config.attributes.get("connection")) is not None:
-        run_migrations_online(connection)
+        do_run_migrations_sync(connection)
         return
     if context.config.config_file_name is not None:
         logging.config.fileConfig(context.config.config_file_name, disable_existing_loggers=False)
@@ -84,7 +89,7 @@ def main() -> None:
         if context.is_offline_mode():
             run_migrations_offline(settings)
         else:
-            asyncio.run(run_async_migrations(settings))
+            run_migrations_online(settings)
     except HeisenbergError as error:
         raise CommandError(str(error)) from None
 

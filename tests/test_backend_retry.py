@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 from typing import TYPE_CHECKING
+from unittest.mock import AsyncMock, call
 
 import anyio
 import pytest
@@ -128,7 +129,7 @@ class TestRetryDecorator:
         """A wait is multiplied by a factor in [0.5, 1.5), anew each time."""
         engine = Engine(TimeoutError(), TimeoutError())
 
-        await retry_with_backoff(2, 1.0, sleep=time.sleep, random=lambda: random)(engine.ask)()
+        await retry_with_backoff(2, 1.0, sleep=time.sleep, uniform=lambda: random)(engine.ask)()
 
         assert [factor, 2 * factor] == pytest.approx(time.waits)
 
@@ -160,7 +161,7 @@ class TestRetryDecorator:
         time = Time()
         engine = Engine(*(TimeoutError() for _ in range(retries)))
         decorator = retry_with_backoff(
-            retries, base, cap, deadline_s=None, sleep=time.sleep, random=lambda: random
+            retries, base, cap, deadline_s=None, sleep=time.sleep, uniform=lambda: random
         )
 
         anyio.run(decorator(engine.ask))
@@ -424,3 +425,13 @@ class TestRetryConfig:
 
         with pytest.raises(SettingsError, match=f"HEISENBERG_RETRY_{name}"):
             load_settings()
+
+
+async def test_a_stand_in_can_be_retried() -> None:
+    """A callable without a name of its own works like a function, and is called again with the same."""
+    asked = AsyncMock(side_effect=[TimeoutError(), "answer"])
+
+    answer = await retry_with_backoff(base_delay=0.0)(asked)("question")
+
+    assert "answer" == answer
+    assert [call("question")] * 2 == asked.await_args_list

@@ -252,13 +252,18 @@ _NAMES: Final = (
 )
 
 
+def add_request_id(_: object, __: str, facts: EventDict) -> EventDict:
+    """Add the id of the request that is being served, if one is; a processor of structlog's."""
+    if request_id := request_id_ctx.get():
+        facts["request_id"] = request_id
+    return facts
+
+
 def _add_context(sink: _Sink, method: str, facts: EventDict) -> EventDict:
     """Drop what is below the level; add the request's id and the facts of `log_context`."""
     if _LEVELS[method] < _pipe.level:
         raise structlog.DropEvent
-    request_id = request_id_ctx.get()
-    if request_id:
-        facts["request_id"] = request_id
+    facts = add_request_id(sink, method, facts)
     bound = _facts_ctx.get()
     if bound:
         facts = {**bound, **facts}

@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 import inspect
 import math
+import random
 import time
 from dataclasses import dataclass
 from functools import partial, wraps
-from random import SystemRandom
 from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception
@@ -30,8 +30,6 @@ credentials is as wrong the next time."""
 MAX_DOUBLINGS = 60
 """Further ones are beyond any cap, and at 1024 beyond a float."""
 
-_random = SystemRandom().random
-
 log = get_logger(__name__)
 
 
@@ -44,9 +42,9 @@ def retry_with_backoff(  # noqa: PLR0913 (each has its default, and tests give t
     *,
     deadline_s: float | None = 120.0,
     on_retry: Callable[[], None] | None = None,
-    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    sleep: Callable[[float], Awaitable[None]] | None = None,
     clock: Callable[[], float] = time.monotonic,
-    random: Callable[[], float] = _random,
+    uniform: Callable[[], float] | None = None,
 ) -> Callable[[Callable[P, Awaitable[T]]], Callable[P, Awaitable[T]]]:
     """Make an asynchronous function try again.
 
@@ -65,9 +63,9 @@ def retry_with_backoff(  # noqa: PLR0913 (each has its default, and tests give t
         deadline_s: All tries and waits together; a try that runs beyond it is cut off with a
             TimeoutError. None for no limit.
         on_retry: Called before each wait.
-        sleep: How to wait.
+        sleep: How to wait; `asyncio.sleep` when not given.
         clock: Seconds that only grow.
-        random: A number in [0, 1).
+        uniform: A number in [0, 1); `random.random` when not given.
 
     Returns:
         A decorator. What the function raises last is raised as it was.
@@ -89,16 +87,17 @@ def retry_with_backoff(  # noqa: PLR0913 (each has its default, and tests give t
         on_retry,
         sleep,
         clock,
-        random,
+        uniform,
     )
 
     def decorate(function: Callable[P, Awaitable[T]]) -> Callable[P, Awaitable[T]]:
         if not inspect.iscoroutinefunction(function):
             raise TypeError(f"{function!r} is not an async function")
+        name = getattr(function, "__qualname__", repr(function))
 
         @wraps(function)
         async def retrying(*args: P.args, **kwargs: P.kwargs) -> T:
-            return await policy.run(function.__qualname__, partial(function, *args, **kwargs))
+            return await policy.run(name, partial(function, *args, **kwargs))
 
         return retrying
 
@@ -129,9 +128,9 @@ class _Policy:
     jitter: bool
     deadline_s: float | None
     on_retry: Callable[[], None] | None
-    sleep: Callable[[float], Awaitable[None]]
+    sleep: Callable[[float], Awaitable[None]] | None
     clock: Callable[[], float]
-    random: Callable[[], float]
+    uniform: Callable[[], float] | None
 
     def __post_init__(self) -> None:
         if self.max_retries < 0 or self.base_delay < 0 or self.max_delay < 0:
@@ -167,7 +166,7 @@ class _Policy:
                 self.on_retry()
 
         result: T = await AsyncRetrying(
-            sleep=self.sleep,
+            sleep=self.sleep or asyncio.sleep,
             stop=is_over,
             wait=self._wait,
             retry=retry_if_exception(self._is_retryable),
@@ -183,7 +182,7 @@ class _Policy:
     def _wait(self, state: RetryCallState) -> float:
         """Seconds to wait after this try: ours, or more when the server asks for more."""
         grown: float = self.base_delay * 2.0 ** min(state.attempt_number - 1, MAX_DOUBLINGS)
-        factor = 0.5 + self.random() if self.jitter else 1.0
+        factor = 0.5 + (self.uniform or random.random)() if self.jitter else 1.0
         own = min(min(grown, self.max_delay) * factor, self.max_delay)
         return max(own, _asked_wait(_error(state)))
 
