@@ -649,7 +649,7 @@ async def test_outcome_of_an_analysis(act: Callable[[], Any], outcome: str, tmp_
     assert 1 == told
 
 
-EMPTY = json.dumps(
+EMPTY: bytes = json.dumps(
     {"run": dict.fromkeys(("total", "passed", "failed", "flaky", "skipped"), 0), "incidents": []}
 ).encode()
 

@@ -24,6 +24,7 @@ from heisenberg.errors import DatabaseError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+    from pathlib import Path
 
     from heisenberg.backend.config import Settings
     from servers import Postgres
@@ -52,6 +53,28 @@ async def count_nothing(database: Database) -> None:
     """One query that needs no table."""
     async with database.read() as session:
         await session.execute(text("SELECT 1"))
+
+
+@pytest.mark.parametrize("given", [True, False])
+async def test_a_new_database_file_is_private(tmp_path: Path, given: bool) -> None:
+    """Whatever the umask, and in a folder that was there before; what exists is left as it is."""
+    tmp_path.chmod(0o755)  # noqa: ASYNC240 (a folder of this test)
+    path = tmp_path / "heisenberg.db"
+    if given:
+        path.touch()
+        path.chmod(0o640)
+    database = Database(settings_for(f"sqlite:///{path}"))
+    before = os.umask(0o022)
+    try:
+        async with database.write() as session:
+            await session.execute(text("CREATE TABLE t (a INTEGER)"))
+            modes = {one.name: one.stat().st_mode & 0o777 for one in tmp_path.iterdir()}  # noqa: ASYNC240
+    finally:
+        os.umask(before)
+        await database.close()
+
+    assert {"heisenberg.db", "heisenberg.db-wal", "heisenberg.db-shm"} == set(modes)
+    assert {0o640 if given else 0o600} == set(modes.values())
 
 
 class TestTransactions:

@@ -16,7 +16,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from heisenberg import __version__
 from heisenberg.backend.app import create_app
 from heisenberg.backend.config import Settings, SettingsError, load_settings
-from heisenberg.backend.logging import get_logger
+from heisenberg.backend.logging import configure_logging, get_logger
 from heisenberg.backend.tracing import FLUSH_TIMEOUT_S, NoTracing, Tracing, make_tracing
 from servers import free_port, wait_until
 
@@ -264,6 +264,24 @@ def test_the_standard_variable_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "collector:4318")
     with pytest.raises(SettingsError, match=r"^OTEL_EXPORTER_OTLP_ENDPOINT: is no http"):
         load_settings(_env_file=None)
+
+
+def test_a_variable_that_others_set_does_not_stop_the_start(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Clusters put `OTEL_EXPORTER_OTLP_ENDPOINT` into every container: without the extra, a warning."""
+    monkeypatch.setitem(sys.modules, "opentelemetry.exporter.otlp.proto.http.trace_exporter", None)
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://collector:4318")
+    given = settings.model_dump(exclude={"otlp_endpoint"}, exclude_unset=True)
+    configure_logging()
+    tracing = make_tracing(load_settings(_env_file=None, **given))
+    told = capsys.readouterr().err
+
+    assert type(tracing) is NoTracing
+    assert told.count("traces.off") == len(told.splitlines()) == 1
+    monkeypatch.setenv("HEISENBERG_OTLP_ENDPOINT", "http://collector:4318")
+    with pytest.raises(SettingsError, match="HEISENBERG_OTLP_ENDPOINT"):
+        make_tracing(load_settings(_env_file=None, **given))
 
 
 def test_without_the_extra_the_message_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -80,6 +80,7 @@ def test_the_first_start_lets_somebody_in(tmp_path: Path) -> None:
     assert (200, "healthy") == (health[0], health[1]["status"])
     assert (200, ["admin"]) == (status, keys["items"][0]["scopes"])
     assert "" == said_again
+    assert "secret_key.local" not in service.events()
     assert key not in json.dumps([*service.lines, *again.lines])
 
 
@@ -112,6 +113,7 @@ def test_postgresql_is_migrated_and_entered(tmp_path: Path, empty_postgres_url: 
         _, health = service.get("/health")
         _, said = service.stop()
 
+    assert 1 == service.events().count("secret_key.local")  # other machines would have another
     assert "up_to_date" == health["migrations"]["state"]
     assert first_key(said)
     assert not (tmp_path / "data" / "heisenberg.db").exists()
@@ -129,6 +131,7 @@ def test_of_two_that_start_at_once_one_founds(tmp_path: Path, empty_postgres_url
         said = one.stop()[1] + two.stop()[1]
 
     assert first_key(said)
+    assert "secret_key.local" not in [*one.events(), *two.events()]
 
 
 def test_migrating_can_be_left_to_others(tmp_path: Path) -> None:

@@ -341,6 +341,11 @@ def load_settings(**given: Any) -> Settings:  # noqa: ANN401 (each setting's own
         raise SettingsError(f"{Settings.model_config['env_file']}: {reason}") from None
 
 
+def variable_of(variables: tuple[str, ...]) -> str | None:
+    """Which of the variables that mean the same setting counts; None when none is set."""
+    return next((v for source in _sources() for v in variables if source.get(v)), None)
+
+
 def unknown_variables() -> list[str]:
     """Variables that look like settings and are none, by name."""
     known = {PREFIX + name.upper() for name in Settings.model_fields}
@@ -363,6 +368,5 @@ def _told(error: ErrorDetails) -> str:
     name = where if where.isupper() else PREFIX + where.upper()
     for variables in (DATABASE_VARIABLES, OTLP_VARIABLES):
         if name in variables:
-            given = (v for source in _sources() for v in variables if source.get(v))
-            name = next(given, name)
+            name = variable_of(variables) or name
     return f"{name}: {reason}"

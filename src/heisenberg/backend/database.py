@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from contextlib import asynccontextmanager, contextmanager
+import os
+from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
@@ -158,9 +159,16 @@ def _sqlite(url: URL, pool: dict[str, Any], migration_timeout_s: float | None) -
         cursor.execute(f"PRAGMA foreign_keys = {foreign_keys}")
         cursor.close()
 
+    event.listen(engine.sync_engine, "do_connect", _make_private)
     event.listen(engine.sync_engine, "connect", prepare)
     event.listen(engine.sync_engine, "begin", _begin_sqlite)
     return engine
+
+
+def _make_private(_: object, __: object, arguments: list[Any], ___: object) -> None:
+    """Make the file, when it is new, for nobody but its owner; SQLite's other files follow it."""
+    with suppress(OSError):  # SQLite says better what is wrong
+        os.close(os.open(arguments[0], os.O_CREAT | os.O_EXCL, 0o600))
 
 
 def _begin_sqlite(connection: Connection) -> None:

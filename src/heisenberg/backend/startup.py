@@ -43,6 +43,12 @@ async def prepare(settings: Settings) -> Founded | None:
     """
     hasher = KeyHasher(settings)
     hasher.load()
+    if settings.secret_key is None and settings.database.get_backend_name() != "sqlite":
+        log.warning(
+            "secret_key.local",
+            folder=str(settings.data_dir),
+            advice="set HEISENBERG_SECRET_KEY; servers of another secret key know none of the keys",
+        )
     await _patiently(lambda: _migrate(settings), settings.database_wait_s)
     database = Database(settings)
     try:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Annotated
 
 from fastapi import Depends, Request
@@ -9,6 +11,7 @@ from fastapi import Depends, Request
 from heisenberg.backend.api_key import KeyHasher
 from heisenberg.backend.database import Database
 from heisenberg.backend.health import HealthChecker
+from heisenberg.backend.logging import get_logger
 from heisenberg.backend.metrics import Metrics
 from heisenberg.backend.rate_limit import make_limiters
 from heisenberg.backend.services.analyze import Analyzer, OfflineEngine
@@ -20,6 +23,12 @@ from heisenberg.backend.tracing import make_tracing
 
 if TYPE_CHECKING:
     from heisenberg.backend.config import Settings
+    from heisenberg.backend.rate_limit import RateLimiter
+
+CLOSE_TIMEOUT_S = 2.0
+"""Wait at the end for the limiter's store to let go."""
+
+log = get_logger(__name__)
 
 
 class State:
@@ -52,14 +61,24 @@ class State:
         await self.key_usage.start()
 
     async def stop(self) -> None:
-        """Finish that, and give up all connections."""
-        await self.analyzer.close()
-        await self.key_usage.stop()
-        await self.health.close()
-        await self.limiter.close()
-        await self.failed_auth_limiter.close()
-        await self.database.close()
-        await self.tracing.stop()
+        """Finish that, and give up all connections; a part that fails keeps no other open."""
+        async with AsyncExitStack() as last_first:
+            last_first.push_async_callback(self.tracing.stop)
+            last_first.push_async_callback(self.database.close)
+            last_first.push_async_callback(_leave, self.failed_auth_limiter)
+            last_first.push_async_callback(_leave, self.limiter)
+            last_first.push_async_callback(self.health.close)
+            last_first.push_async_callback(self.key_usage.stop)
+            last_first.push_async_callback(self.analyzer.close)
+
+
+async def _leave(limiter: RateLimiter) -> None:
+    """Close a limiter, unless its store does not answer."""
+    try:
+        async with asyncio.timeout(CLOSE_TIMEOUT_S):
+            await limiter.close()
+    except TimeoutError:
+        log.warning("rate_limit.store_left", waited_s=CLOSE_TIMEOUT_S)
 
 
 def _state(request: Request) -> State:

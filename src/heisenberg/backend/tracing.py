@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from opentelemetry.trace import get_current_span
 
 from heisenberg import __version__
-from heisenberg.backend.config import OTLP_VARIABLES, SettingsError
+from heisenberg.backend.config import OTLP_VARIABLES, SettingsError, variable_of
 from heisenberg.backend.logging import get_logger
 
 if TYPE_CHECKING:
@@ -155,8 +155,21 @@ class _Told:
 
 
 def make_tracing(settings: Settings) -> NoTracing:
-    """What the settings ask for."""
-    return Tracing(settings.otlp_endpoint) if settings.otlp_endpoint else NoTracing()
+    """What the settings ask for.
+
+    Raises:
+        SettingsError: They ask for traces, and OpenTelemetry is not installed. Where only the
+            standard variable is set, which clusters put into every container, there are none.
+    """
+    if not settings.otlp_endpoint:
+        return NoTracing()
+    try:
+        return Tracing(settings.otlp_endpoint)
+    except SettingsError as error:
+        if variable_of(OTLP_VARIABLES) != OTLP_VARIABLES[-1]:
+            raise
+        log.warning("traces.off", reason=str(error))
+        return NoTracing()
 
 
 def add_trace(_: object, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
