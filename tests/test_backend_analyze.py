@@ -340,6 +340,27 @@ class TestRefusals:
         same = ("type", "title", "status", "detail")
         assert [foreign.json()[k] for k in same] == [unknown.json()[k] for k in same]
 
+    @pytest.mark.parametrize(
+        ("content_type", "status"),
+        [
+            ("application/json; charset=utf-8", 200),
+            ("application/vnd.ci+json", 200),
+            ("", 415),
+            ("application/x-www-form-urlencoded", 415),
+            ("text/plain", 415),
+        ],
+    )
+    async def test_other_media_are_refused(
+        self, api: httpx2.AsyncClient, content_type: str, status: int
+    ) -> None:
+        """What is not called JSON gets one clear answer, as `curl -d` without a header does."""
+        answer = await api.post(
+            ANALYZE, content=json.dumps(GREEN), headers={"Content-Type": content_type}
+        )
+
+        assert status == answer.status_code
+        assert (status == 415) == ("Content-Type: application/json" in answer.text)
+
     async def test_malformed_id(self, api: httpx2.AsyncClient) -> None:
         """422 for what is no id."""
         response = await api.get("/api/v1/analyses/17")

@@ -75,7 +75,7 @@ PROBLEMS = {
     408: "The body took too long to arrive.",
     409: "It is not in a state that allows this.",
     413: "The body is too large.",
-    415: "The body is compressed; send it as it is.",
+    415: "The body is compressed, or not called JSON; send JSON as it is.",
     422: "The request does not fit the schema; `errors` names the fields.",
     429: "Too many requests; come again after `Retry-After`.",
     500: "An error inside the service; its log tells more under the request id.",

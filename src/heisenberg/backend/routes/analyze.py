@@ -73,6 +73,7 @@ async def analyze(
     The answer is the analysis document, as `heisenberg analyze --format json` prints it. Keys that
     are not known are passed over and told of under `problems`, and so is what cannot be used.
     """
+    _refuse_other_media(request.headers.get("content-type", JSON))
     body = await request.body()
     stored = await _unless_gone(request, state.analyzer.analyze(principal.organization_id, body))
     return Response(stored.encode(), media_type=JSON)
@@ -94,6 +95,17 @@ async def read_analysis(
         raise ProblemError(HTTPStatus.NOT_FOUND, "analysis-not-found", "there is no such analysis")
     # As it is, so that every text in it reads as it did in the answer of `analyze`.
     return Response(msgspec.json.encode(found), media_type=JSON)
+
+
+def _refuse_other_media(content_type: str) -> None:
+    """JSON under its own name, or under one that says it is JSON too."""
+    media = content_type.partition(";")[0].strip().lower()
+    if media != JSON and not (media.startswith("application/") and media.endswith("+json")):
+        raise ProblemError(
+            HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+            "unsupported-media-type",
+            "the body has to be JSON; send it with Content-Type: application/json",
+        )
 
 
 async def _unless_gone(request: Request, work: Coroutine[Any, Any, StoredRun]) -> StoredRun:
