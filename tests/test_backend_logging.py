@@ -41,6 +41,7 @@ from heisenberg.backend.logging import (
 from heisenberg.backend.middleware import AccessLogMiddleware, RequestIDMiddleware
 from heisenberg.backend.redaction import redact
 from heisenberg.text import visible
+from serving import serving
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
@@ -254,6 +255,19 @@ class TestOtherLoggers:
 
         assert "" == theirs.getvalue()
         assert {"timestamp", "level", "logger", "event"} == set(written.last)
+
+    def test_a_server_leaves_the_loggers_as_they_were(
+        self, written: Written, tmp_path: Path
+    ) -> None:
+        """Uvicorn is quiet only while our server runs, whose own lines tell of it."""
+        theirs = logging.getLogger("uvicorn.error")
+        with serving(create_app(load_settings(_env_file=None, data_dir=tmp_path))):
+            quiet = not theirs.isEnabledFor(logging.INFO)
+        configure_logging("DEBUG", stream=written)
+        theirs.info("Finished")
+
+        assert quiet
+        assert 1 == len(written.of("Finished"))
 
     @pytest.mark.parametrize("name", ["sqlalchemy.engine.Engine", "aiosqlite", "uvicorn.access"])
     def test_libraries_that_would_write_values(self, written: Written, name: str) -> None:

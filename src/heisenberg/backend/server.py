@@ -112,7 +112,6 @@ def configure(app: FastAPI, sockets: list[socket.socket], *, host: str) -> uvico
         ws="none",
         lifespan="on",
         log_config=None,
-        log_level=logging.ERROR,  # our own lines tell the rest
         access_log=False,
         proxy_headers=False,  # whose word is believed is decided in client_address
         server_header=False,
@@ -156,6 +155,16 @@ class Server(uvicorn.Server):
         self.state = state
         self.told: str | None = None
         self.told_at = 0.0
+
+    async def serve(self, sockets: list[socket.socket] | None = None) -> None:
+        """Serve; uvicorn's errors are told, our own lines tell the rest."""
+        theirs = logging.getLogger("uvicorn.error")
+        before = theirs.level
+        theirs.setLevel(logging.ERROR)
+        try:
+            await super().serve(sockets)
+        finally:
+            theirs.setLevel(before)
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
