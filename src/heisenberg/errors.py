@@ -13,9 +13,12 @@
         ├── TransientEngineError         the same request may succeed later
         │   ├── EngineRateLimitedError   too many requests of ours
         │   ├── EngineOverloadedError    too many requests of everybody's
-        │   └── EngineTimeoutError       no answer in time; a TimeoutError too
+        │   ├── EngineTimeoutError       no answer in time; a TimeoutError too
+        │   └── EngineUnreachableError   no connection, or it broke; a ConnectionError too
         ├── EngineAuthenticationError    the credentials are wrong: trying again changes nothing
-        └── EngineRejectedError          the request is wrong: likewise
+        ├── EngineRejectedError          the request is wrong: likewise
+        │   └── EngineContextError       longer than the model reads: a shorter one may do
+        └── EngineAnswerError            it answered, and not as it was asked to
 
 A message names what, where and what to do next. It is shown to the user as one line.
 """
@@ -87,9 +90,33 @@ class EngineTimeoutError(TransientEngineError, TimeoutError):
     """The engine did not answer in time."""
 
 
+class EngineUnreachableError(TransientEngineError, ConnectionError):
+    """The engine cannot be connected to, or the connection broke."""
+
+
 class EngineAuthenticationError(EngineError):
     """The engine does not accept the credentials; trying again changes nothing."""
 
 
 class EngineRejectedError(EngineError):
     """The engine does not accept the request as it is; trying again changes nothing."""
+
+
+class EngineContextError(EngineRejectedError):
+    """The request is longer than the model can read."""
+
+
+class EngineAnswerError(EngineError):
+    """The answer is not what was asked for, after a second chance: cut off, malformed, or a refusal."""
+
+    def __init__(self, message: str, *, input_tokens: int = 0, output_tokens: int = 0) -> None:
+        """Say what is wrong with it.
+
+        Args:
+            message: What came instead.
+            input_tokens: Read for it, and paid.
+            output_tokens: Written for it, and paid.
+        """
+        super().__init__(message)
+        self.input_tokens = input_tokens
+        self.output_tokens = output_tokens
