@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import sqlite3
+import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -405,13 +406,16 @@ class TestWhoseFault:
         assert is_unavailable(error), repr(error)
 
     async def test_folder_is_gone(self, tmp_path: Path) -> None:
-        """A SQLite file that cannot be opened is unavailable."""
+        """A SQLite file that cannot be opened is unavailable, and leaves no thread behind."""
         database = Database(postgres_settings(f"sqlite:///{tmp_path}/gone/x.db"))
+        opening = "_connection_worker_thread"
 
         error = await error_of(database, "SELECT 1")
+        left = [thread for thread in threading.enumerate() if opening in thread.name]
         await database.close()
 
         assert is_unavailable(error), repr(error)
+        assert [] == left
 
     @pytest.mark.parametrize(
         "make",

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
+import aiosqlite
 from sqlalchemy import NullPool, event
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import (
@@ -144,7 +146,12 @@ def explained(url: URL) -> Iterator[None]:
 def _sqlite(url: URL, pool: dict[str, Any], migration_timeout_s: float | None) -> AsyncEngine:
     """The embedded database: write-ahead log, foreign keys, explicit transactions."""
     engine = create_async_engine(
-        url, **pool, connect_args={"timeout": migration_timeout_s or SQLITE_BUSY_TIMEOUT_S}
+        url,
+        **pool,
+        connect_args={
+            "timeout": migration_timeout_s or SQLITE_BUSY_TIMEOUT_S,
+            "async_creator_fn": _open_sqlite,
+        },
     )
     # A migration rebuilds tables; with foreign keys on, that would delete the rows that refer to
     # them. It checks them at its end instead.
@@ -163,6 +170,21 @@ def _sqlite(url: URL, pool: dict[str, Any], migration_timeout_s: float | None) -
     event.listen(engine.sync_engine, "connect", prepare)
     event.listen(engine.sync_engine, "begin", _begin_sqlite)
     return engine
+
+
+async def _open_sqlite(path: str, **options: Any) -> aiosqlite.Connection:  # noqa: ANN401 (the driver's own)
+    """Open the file in a thread of its own; when that fails, wait until the thread has ended.
+
+    It ends by telling the event loop so, which may be closed by then: a traceback for nothing.
+    """
+    connection = aiosqlite.connect(path, **options)
+    thread = connection._thread  # noqa: SLF001 (SQLAlchemy makes it a daemon in the same way)
+    thread.daemon = True
+    try:
+        return await connection
+    except BaseException:
+        await asyncio.to_thread(thread.join)
+        raise
 
 
 def _make_private(_: object, __: object, arguments: list[Any], ___: object) -> None:
