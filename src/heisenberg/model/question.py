@@ -1,0 +1,80 @@
+"""What a model is asked about one incident, and what may be cited in the answer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from heisenberg.model.diagnosis import Diagnosis
+
+
+class ItemKind(StrEnum):
+    """What an item is, the most telling kind first."""
+
+    ERROR = "error"
+    """What a failing test itself saw."""
+    CAUSE = "cause"
+    """What the logs show and the offline rules suspect most."""
+    SUSPECT = "suspect"
+    """What else they suspect."""
+    REQUEST = "request"
+    """Another record of a suspected request."""
+    DIFFERENCE = "difference"
+    """A kind of record that failing tests see and passing ones do not, or seldom."""
+    STEP = "step"
+    """What the test did before it failed."""
+    PASSED = "passed"
+    """A test that passed meanwhile."""
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A line of an artefact as it is sent."""
+
+    text: str
+    """Without secrets, and with nothing hidden in it."""
+    source: str
+    line: int
+    """1-based; a record of several lines is cited by its first."""
+    timestamp: datetime | None
+    exact: tuple[str, ...]
+    """Stretches of the text, in order, that stand there exactly: what a quote may be taken from."""
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """A piece of evidence, every line of it found in its artefact."""
+
+    id: str
+    """`E1`: what the answer cites."""
+    kind: ItemKind
+    about: str
+    """Our own words on what it is."""
+    lines: tuple[Line, ...]
+    tokens: int
+    """Estimate of what it adds to the prompt."""
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """An incident as a model is asked about it."""
+
+    incident: str
+    """`Incident.id`."""
+    fingerprint: str
+    prompt: str
+    """Version of the prompt: `diagnosis-1`."""
+    head: str
+    """What the incident is, without evidence; holds names from the report, redacted."""
+    items: tuple[Item, ...]
+    """The most telling first; a shorter prompt leaves out the last."""
+    names: tuple[str, ...]
+    """Components that an answer may name: services, test files, hosts."""
+    hypothesis: Diagnosis
+    """The offline engine's, to be tested, and to fall back to."""
+    withheld: int = 0
+    """Lines that were left out because they speak to whoever reads them."""
