@@ -124,6 +124,20 @@ class Correlation:
 
 
 @dataclass(frozen=True, slots=True)
+class Difference:
+    """A kind of record that more of the failing attempts see than of the passing ones."""
+
+    record: LogRecord
+    """The one nearest to the end of a failing attempt."""
+    time: datetime
+    """When, on the report's clock."""
+    failing: float
+    """Share of the failing attempts that see it, in [0, 1]."""
+    passing: float | None
+    """Share of the passing attempts that were compared; None when there were none."""
+
+
+@dataclass(frozen=True, slots=True)
 class Cluster:
     """Failed tests that share a cause."""
 
