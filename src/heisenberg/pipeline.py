@@ -1,4 +1,8 @@
-"""Run the stages: find, read, correlate, cluster, diagnose. The only module that knows them all."""
+"""Run the stages: find, read, correlate, cluster, diagnose. The only module that knows them all.
+
+`prepare` ends with the offline diagnoses and, when wanted, with what a model is to be asked about
+each; whoever called it has the questions answered, or not, by `diagnosis.consult`.
+"""
 
 from __future__ import annotations
 
@@ -8,10 +12,14 @@ from typing import TYPE_CHECKING
 
 from heisenberg.analysis.cluster import cluster
 from heisenberg.analysis.correlate import correlate
+from heisenberg.analysis.difference import differing
 from heisenberg.analysis.facts import read_facts
 from heisenberg.analysis.fingerprint import digest, fingerprint
+from heisenberg.analysis.happenings import template
+from heisenberg.analysis.windows import Span, own_span
 from heisenberg.diagnosis.context import Context
 from heisenberg.diagnosis.engine import diagnose
+from heisenberg.diagnosis.question import ask_about
 from heisenberg.diagnosis.verify import Verifier
 from heisenberg.errors import NoReportError, ReadError, SourceError
 from heisenberg.model.correlation import Cluster
@@ -27,7 +35,8 @@ if TYPE_CHECKING:
 
     from heisenberg.model.correlation import Correlation
     from heisenberg.model.failure import Failure
-    from heisenberg.model.run import Artefact, Run
+    from heisenberg.model.question import Question
+    from heisenberg.model.run import Artefact, Run, Test
     from heisenberg.readers.logs import Log
 
 
@@ -44,21 +53,40 @@ class Sorted:
     problems: tuple[Problem, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A run that is analysed offline, and what a model could be asked about it."""
+
+    report: Report
+    """Every failed or flaky test in one incident, every incident diagnosed."""
+    questions: tuple[Question, ...] = ()
+    """One an incident, in the order of the report; none when none were wanted."""
+
+
 def analyze(
     paths: Sequence[Path],
     logs: Sequence[Path] = (),
     *,
     progress: Callable[[str], None] = lambda _: None,
 ) -> Report:
-    """Analyse what a run left behind.
+    """Analyse what a run left behind, offline; see `prepare`."""
+    return prepare(paths, logs, progress=progress).report
+
+
+def prepare(
+    paths: Sequence[Path],
+    logs: Sequence[Path] = (),
+    *,
+    context_tokens: int | None = None,
+    progress: Callable[[str], None] = lambda _: None,
+) -> Prepared:
+    """Analyse what a run left behind, and put the questions for a model.
 
     Args:
         paths: Reports, or folders with reports and perhaps logs; told apart by content.
         logs: Logs, or folders with logs.
+        context_tokens: Of a question's prompt at most; None for no questions.
         progress: Told what is being done, for long work.
-
-    Returns:
-        The report: every failed or flaky test in one incident, every incident diagnosed.
 
     Raises:
         SourceError: A path does not exist or cannot be walked.
@@ -75,34 +103,35 @@ def analyze(
     problems = (*found.problems, *reports.problems, *extra.problems, *_apart(reports.runs))
     if not reports.runs:
         raise NoReportError(_no_report(paths, problems))
-    report = analyze_run(
+    prepared = prepare_run(
         merge.merge(reports.runs),
         (*extra.logs, *reports.logs),
         {a.source: a for a in found.artefacts},
+        context_tokens=context_tokens,
         progress=progress,
     )
-    return replace(report, problems=(*problems, *report.problems))
+    report = replace(prepared.report, problems=(*problems, *prepared.report.problems))
+    return replace(prepared, report=report)
 
 
-def analyze_run(
+def prepare_run(  # noqa: PLR0913 (what a run consists of)
     run: Run,
     logs: Iterable[Artefact],
     sources: Mapping[str, Artefact],
     *,
     counts: Counts | None = None,
+    context_tokens: int | None = None,
     progress: Callable[[str], None] = lambda _: None,
-) -> Report:
-    """Analyse a run that has been read already.
+) -> Prepared:
+    """Analyse a run that has been read already, and put the questions for a model.
 
     Args:
         run: All its tests, or only those that did not pass.
         logs: What its services wrote.
         sources: Every artefact that may be cited, by `Artefact.source`.
         counts: Tests by outcome, when the run does not hold all of them.
+        context_tokens: Of a question's prompt at most; None for no questions.
         progress: Told what is being done, for long work.
-
-    Returns:
-        The report: every failed or flaky test in one incident, every incident diagnosed.
     """
     counts = counts or _counts(run)
     opened: list[Log] = []
@@ -113,8 +142,12 @@ def analyze_run(
         progress("correlating")
         correlation = correlate(run, opened, progress)
         progress("diagnosing")
-        verify = Verifier(sources, log_readers.count_lines)
-        incidents = _incidents(run, correlation, verify, counts.passed)
+        verifier = Verifier(sources, log_readers.count_lines)
+        diagnosed = _diagnosed(run, correlation, verifier, counts.passed)
+        questions: tuple[Question, ...] = ()
+        if context_tokens is not None:
+            asker = _Asker(run, correlation, opened, verifier, counts, context_tokens)
+            questions = tuple(asker.ask(context, incident) for context, incident in diagnosed)
         problems += [
             Problem(source, f"its clock is off, so its times were corrected: {offset.reason}")
             for source, offset in correlation.offsets.items()
@@ -123,7 +156,8 @@ def analyze_run(
     finally:
         for log in opened:
             log.close()
-    return Report(counts, incidents, tuple(problems))
+    report = Report(counts, tuple(incident for _, incident in diagnosed), tuple(problems))
+    return Prepared(report, questions)
 
 
 def sort_out(
@@ -238,11 +272,11 @@ def _counts(run: Run) -> Counts:
     )
 
 
-def _incidents(
-    run: Run, correlation: Correlation, verify: Verifier, passed: int
-) -> tuple[Incident, ...]:
-    """Diagnose each cluster, and each error outside any test."""
-    incidents: list[Incident] = []
+def _diagnosed(
+    run: Run, correlation: Correlation, verifier: Verifier, passed: int
+) -> list[tuple[Context, Incident]]:
+    """Diagnose each cluster, and each error outside any test; the worst first."""
+    incidents: list[tuple[Context, Incident]] = []
     seen: set[str] = set()
     for group in (*cluster(correlation), *_outside(run.failures)):
         context = _context(group, run.failures, correlation, passed)
@@ -252,8 +286,68 @@ def _incidents(
             name = digest(f"{name}+")[:12]
         seen.add(name)
         tests = tuple(failed.test for failed in group.tests)
-        incidents.append(Incident(name, mark, tests, diagnose(context, verify)))
-    return tuple(sorted(incidents, key=_badness))
+        incident = Incident(name, mark, tests, diagnose(context, verifier))
+        incidents.append((context, incident))
+    return sorted(incidents, key=lambda pair: _badness(pair[1]))
+
+
+@dataclass(frozen=True, slots=True)
+class _Asker:
+    """Puts the questions about the incidents of one run."""
+
+    run: Run
+    correlation: Correlation
+    logs: Sequence[Log]
+    verifier: Verifier
+    counts: Counts
+    context_tokens: int
+
+    def ask(self, context: Context, incident: Incident) -> Question:
+        """The question about one incident."""
+        failing = [Span(*window) for test in context.tests for window in test.windows]
+        fine = self._fine()
+        suspects = [*([context.cause] if context.cause else []), *context.related]
+        known = {template(record) for s in suspects for record in (s.root, *s.chain)}
+        differences = differing(
+            failing,
+            [span for _, span in fine],
+            self.logs,
+            self.correlation.offsets,
+            known=known,
+        )
+        return ask_about(
+            context,
+            incident.diagnosis,
+            self.verifier,
+            incident=incident.id,
+            fingerprint=incident.fingerprint,
+            counts=self.counts,
+            differences=differences,
+            passed=_meanwhile(fine, failing, {t.test.id.file for t in context.tests}),
+            budget_tokens=self.context_tokens,
+        )
+
+    def _fine(self) -> list[tuple[Test, Span]]:
+        """Every attempt that ended as meant, with its span."""
+        return [
+            (test, span)
+            for test in self.run.tests
+            for attempt in test.attempts
+            if test.is_fine(attempt) and (span := own_span(attempt))
+        ]
+
+
+def _meanwhile(
+    fine: Sequence[tuple[Test, Span]], failing: Sequence[Span], files: set[str]
+) -> list[Test]:
+    """Tests that passed, the nearest first: beside the failing ones, or in the same file."""
+    near = [
+        (not any(span.overlaps(f) for f in failing), number, test)
+        for number, (test, span) in enumerate(fine)
+        if test.outcome is Outcome.PASSED
+        and (test.id.file in files or any(span.overlaps(f) for f in failing))
+    ]
+    return [test for _, _, test in sorted(near, key=lambda entry: entry[:2])]
 
 
 def _outside(failures: Sequence[Failure]) -> list[Cluster]:

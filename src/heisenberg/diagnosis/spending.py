@@ -20,6 +20,8 @@ class CallOutcome(StrEnum):
     """The request was not accepted."""
     UNAUTHORIZED = "unauthorized"
     """The key was not accepted."""
+    ABANDONED = "abandoned"
+    """Whoever asked went away; what it cost is an estimate."""
     UNAVAILABLE = "unavailable"
     """Rate limits, overload, time-outs, broken connections; after all tries."""
 

@@ -77,22 +77,27 @@ class Verifier:
         self._newlines: dict[Path, array[int]] = {}
 
     def __call__(self, citations: Sequence[Citation]) -> list[Evidence]:
-        """Turn the citations that hold into evidence, in the same order."""
-        found = [(c, self._known_offset(c)) for c in citations]
-        self._number({(self._source(c), offset) for c, offset in found if offset is not None})
+        """Turn the citations that hold into evidence, in the same order, each place once."""
         evidence: dict[tuple[str, int, str], Evidence] = {}
-        for citation, offset in found:
-            if offset is None:
-                continue
-            source = self._source(citation)
-            line = self._lines.get((source, offset))
-            if line is None:
-                continue
-            timestamp = citation.record.timestamp if citation.record else None
-            evidence.setdefault(
-                (source, line, citation.quote), Evidence(source, line, citation.quote, timestamp)
-            )
+        for found in self.locate(citations):
+            if found is not None:
+                evidence.setdefault((found.source, found.line, found.quote), found)
         return list(evidence.values())
+
+    def locate(self, citations: Sequence[Citation]) -> list[Evidence | None]:
+        """For each citation the evidence that it makes; None when it does not hold."""
+        offsets = [self._known_offset(citation) for citation in citations]
+        places = zip(citations, offsets, strict=True)
+        self._number({(self._source(c), offset) for c, offset in places if offset is not None})
+        return [self._evidence(c, offset) for c, offset in zip(citations, offsets, strict=True)]
+
+    def _evidence(self, citation: Citation, offset: int | None) -> Evidence | None:
+        source = self._source(citation)
+        line = None if offset is None else self._lines.get((source, offset))
+        if line is None:
+            return None
+        timestamp = citation.record.timestamp if citation.record else None
+        return Evidence(source, line, citation.quote, timestamp)
 
     @staticmethod
     def _source(citation: Citation) -> str:
@@ -195,7 +200,8 @@ def _holds(path: Path, record: LogRecord, quote: str) -> bool:
     with path.open("rb") as file:
         wide = _wide_encoding(file.read(REACH_BYTES))
         file.seek(record.offset)
-        data = file.read(MAX_RECORD_BYTES)
+        reach = len(record.text) * MAX_ESCAPED_BYTES + REACH_BYTES
+        data = file.read(min(reach, MAX_RECORD_BYTES))
     lines = record.text.count("\n") + 1
     if wide:
         texts = data.decode(wide, "replace").split("\n", lines)[:lines]

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime  # noqa: TC003 (msgspec reads annotations: workers send questions)
 from enum import StrEnum
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from datetime import datetime
 
 
 class State(StrEnum):
@@ -113,6 +110,8 @@ class Diagnosis:
     missing: tuple[str, ...] = ()
     """Which artefact would settle it."""
     engine: str = "offline/1"
+    prompt: str = ""
+    """Version of the prompt that a model answered; empty for the offline engine."""
     input_tokens: int = 0
     output_tokens: int = 0
     cost_usd: float = 0.0

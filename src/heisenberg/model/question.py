@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping  # noqa: TC003 (msgspec reads annotations: workers send questions)
+from dataclasses import dataclass, field
+from datetime import datetime  # noqa: TC003 (likewise)
 from enum import StrEnum
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from datetime import datetime
-
-    from heisenberg.model.diagnosis import Diagnosis
+from heisenberg.model.diagnosis import Diagnosis  # noqa: TC001 (likewise)
 
 
 class ItemKind(StrEnum):
@@ -58,6 +56,11 @@ class Item:
     tokens: int
     """Estimate of what it adds to the prompt."""
 
+    @property
+    def text(self) -> tuple[str, ...]:
+        """Its lines as they are sent."""
+        return tuple(line.text for line in self.lines)
+
 
 @dataclass(frozen=True, slots=True)
 class Question:
@@ -76,5 +79,7 @@ class Question:
     """Components that an answer may name: services, test files, hosts."""
     hypothesis: Diagnosis
     """The offline engine's, to be tested, and to fall back to."""
+    redacted: Mapping[str, int] = field(default_factory=dict)
+    """How many secrets were taken out, by kind."""
     withheld: int = 0
     """Lines that were left out because they speak to whoever reads them."""
