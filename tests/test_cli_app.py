@@ -165,7 +165,7 @@ def test_every_error_ends_in_one_line(
     def fail(*_: object, **__: object) -> None:
         raise error
 
-    monkeypatch.setattr(pipeline, "analyze", fail)
+    monkeypatch.setattr(pipeline, "prepare", fail)
     got = app.run(["analyze", "x"])
 
     assert (code, line) == (got, capsys.readouterr().err)
@@ -179,7 +179,7 @@ def test_a_bug_is_one_line_that_says_where(
     def fail(*_: object, **__: object) -> None:
         raise KeyError("suites\n\x1b[31m")
 
-    monkeypatch.setattr(pipeline, "analyze", fail)
+    monkeypatch.setattr(pipeline, "prepare", fail)
     code = app.run(["analyze", "x"])
 
     err = capsys.readouterr().err

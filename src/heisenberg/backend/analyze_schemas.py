@@ -227,6 +227,9 @@ class DocumentDiagnosis(Answer):
     missing: list[str]
     """Which artefact would settle it."""
     engine: str
+    """`offline/1`, or the provider and model that diagnosed."""
+    prompt: str | None = None
+    """Version of the prompt that the model answered; absent offline."""
     input_tokens: int
     output_tokens: int
     cost_usd: float

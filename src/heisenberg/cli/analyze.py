@@ -8,6 +8,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from heisenberg.cli.models import (
+    CalibrationOption,
+    MaxCostOption,
+    ModelOption,
+    ModelUrlOption,
+    NoCacheOption,
+    TranscriptOption,
+)
+
 if TYPE_CHECKING:
     from heisenberg.cli import streams
     from heisenberg.model.report import Report
@@ -57,13 +66,39 @@ def analyze(
         FailOn,
         typer.Option(help="Exit 1 on any incident, or on one that is not known to be old."),
     ] = FailOn.NEVER,
+    model: ModelOption = None,
+    model_url: ModelUrlOption = None,
+    max_cost: MaxCostOption = None,
+    no_cache: NoCacheOption = False,
+    transcript: TranscriptOption = None,
+    calibration: CalibrationOption = None,
+    dry_run: Annotated[
+        bool,
+        typer.Option(
+            "--dry-run", help="Ask no model: tell on stderr what would be asked, and what it costs."
+        ),
+    ] = False,
 ) -> int:
     """Say what broke, whose it is, and which lines prove it."""
     from heisenberg import pipeline  # noqa: PLC0415 (keeps --help fast)
+    from heisenberg.cli import models  # noqa: PLC0415 (likewise)
     from heisenberg.cli.streams import progress  # noqa: PLC0415 (likewise)
 
+    chosen = models.choose(
+        model,
+        model_url=model_url,
+        max_cost=max_cost,
+        no_cache=no_cache,
+        transcript=transcript,
+        calibration=calibration,
+    )
     with progress() as tell:
-        report = pipeline.analyze(paths, logs or (), progress=tell)
+        prepared = pipeline.prepare(
+            paths, logs or (), context_tokens=chosen.wanted_tokens, progress=tell
+        )
+        report = prepared.report if dry_run else models.consult(prepared, chosen, tell)
+    if dry_run:
+        typer.echo(models.forecast(prepared, chosen), err=True)
     _deliver(report, form, output)
     return int(_fails(report, fail_on))
 

@@ -16,6 +16,7 @@ from heisenberg.cli.analyze import analyze
 from heisenberg.cli.evaluate import evaluate
 from heisenberg.cli.key import key
 from heisenberg.cli.org import org
+from heisenberg.cli.redact import redact
 from heisenberg.cli.serve import serve
 from heisenberg.errors import HeisenbergError
 
@@ -57,6 +58,7 @@ def heisenberg(
 
 app.command()(analyze)
 app.command(name="eval")(evaluate)
+app.command()(redact)
 app.command()(serve)
 app.add_typer(db.app, name="db")
 app.add_typer(org, name="org")

@@ -4,9 +4,16 @@ from __future__ import annotations
 
 from enum import StrEnum
 from pathlib import Path  # noqa: TC003 (typer reads the annotations when it runs)
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from heisenberg.cli.models import MaxCostOption, ModelOption, ModelUrlOption, NoCacheOption
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from heisenberg.model.report import Report
 
 
 class Format(StrEnum):
@@ -34,13 +41,38 @@ def evaluate(
             help="Which report of each case to read: a path in the case's folder, or auto.",
         ),
     ] = "auto",
+    model: ModelOption = None,
+    model_url: ModelUrlOption = None,
+    max_cost: MaxCostOption = None,
+    no_cache: NoCacheOption = False,
+    learn: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Write how far the model's confidence can be trusted, for `analyze --calibration`.",
+            show_default=False,
+        ),
+    ] = None,
 ) -> None:
     """Score the diagnoses of runs whose cause is known."""
-    from heisenberg import evaluation  # noqa: PLC0415 (keeps --help fast)
-    from heisenberg.cli import streams  # noqa: PLC0415 (likewise)
+    from heisenberg import evaluation, pipeline  # noqa: PLC0415 (keeps --help fast)
+    from heisenberg.cli import models, streams  # noqa: PLC0415 (likewise)
+
+    chosen = models.choose(model, model_url=model_url, max_cost=max_cost, no_cache=no_cache)
+
+    def analyze(paths: Sequence[Path], logs: Sequence[Path]) -> Report:
+        if not chosen.names:
+            return pipeline.analyze(paths, logs)
+        prepared = pipeline.prepare(paths, logs, context_tokens=chosen.wanted_tokens)
+        return models.consult(prepared, chosen)
 
     with streams.progress() as progress:
-        result = evaluation.evaluate(folder, report=report, progress=progress)
+        result = evaluation.evaluate(folder, report=report, analyze=analyze, progress=progress)
+    if learn is not None:
+        from heisenberg.diagnosis import calibration  # noqa: PLC0415 (keeps --help fast)
+
+        claims = [(c.confidence, float(c.is_right)) for c in result.claims if c.is_models]
+        calibration.write_calibration(learn, calibration.learn(claims))
     if form is Format.JSON:
         streams.write_document(evaluation.render_json(result))
     else:

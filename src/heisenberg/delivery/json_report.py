@@ -64,7 +64,7 @@ def _incident(incident: Incident) -> Document:
         "id": incident.id,
         "fingerprint": incident.fingerprint,
         "tests": [_test(test) for test in incident.tests],
-        "diagnosis": _diagnosis(incident.diagnosis),
+        "diagnosis": diagnosis_document(incident.diagnosis),
     }
 
 
@@ -79,7 +79,8 @@ def _test(test: Test) -> Document:
     }
 
 
-def _diagnosis(diagnosis: Diagnosis) -> Document:
+def diagnosis_document(diagnosis: Diagnosis) -> Document:
+    """Turn a diagnosis into its part of the document."""
     return {
         "state": diagnosis.state.value,
         "owner": diagnosis.owner.value,
@@ -100,6 +101,7 @@ def _diagnosis(diagnosis: Diagnosis) -> Document:
         ],
         "missing": list(diagnosis.missing),
         "engine": diagnosis.engine,
+        **({"prompt": diagnosis.prompt} if diagnosis.prompt else {}),
         "input_tokens": diagnosis.input_tokens,
         "output_tokens": diagnosis.output_tokens,
         "cost_usd": round(diagnosis.cost_usd, 6) if math.isfinite(diagnosis.cost_usd) else 0,

@@ -107,7 +107,9 @@ def _incident(number: int, incident: Incident, projects: frozenset[str]) -> Iter
     yield ""
     yield f"**{escape(said.root_cause) or 'The cause could not be told.'}**"
     state = "" if said.state is State.UNKNOWN else f"{wording.words(said.state)}, "
-    yield f"<sub>{state}{wording.confidence(said.confidence)}</sub>"
+    asked = wording.model(said)
+    by = f", by {escape(asked)}" if asked else ""
+    yield f"<sub>{state}{wording.confidence(said.confidence)}{by}</sub>"
     yield ""
     if said.suggested_fix:
         yield f"**Fix:** {escape(said.suggested_fix)}"
@@ -185,11 +187,11 @@ def _quote(quote: str) -> Iterator[str]:
 
 
 def _problems(report: Report) -> Iterator[str]:
-    """What could not be read."""
+    """What could not be read, and what else did not go as it was meant to."""
     if not report.problems:
         return
     yield ""
-    yield f"**{wording.plural(len(report.problems), 'problem')} with the input**"
+    yield f"**{wording.plural(len(report.problems), 'problem')}**"
     yield ""
     for problem in report.problems[:PROBLEMS_SHOWN]:
         yield f"- {code(problem.source)}: {escape(problem.reason)}"

@@ -187,6 +187,8 @@ class _Page:
             yield "" if index else "or", self._text(f"{said} ({share:.0%})")
         for index, missing in enumerate(diagnosis.missing):
             yield "" if index else "needs", self._prose(missing)
+        if asked := wording.model(diagnosis):
+            yield "by", self._text(text.one_line(asked), "dim")
 
     def _evidence(self, quotes: list[Evidence]) -> RenderableType:
         """Where they stand, when, and the words themselves."""
@@ -206,8 +208,8 @@ class _Page:
             yield f"{text.ELLIPSIS} {wording.plural(len(lines) - QUOTE_LINES, 'more line')}"
 
     def _problems(self, report: Report) -> Iterator[RenderableType]:
-        """What could not be read."""
-        yield Text(f"{wording.plural(len(report.problems), 'problem')} with the input", "yellow")
+        """What could not be read, and what else did not go as it was meant to."""
+        yield Text(f"{wording.plural(len(report.problems), 'problem')}", "yellow")
         for problem in report.problems[:PROBLEMS_SHOWN]:
             source = text.truncate_middle(text.one_line(problem.source), self._width)
             reason = text.truncate(text.one_line(problem.reason), 4 * self._width)

@@ -130,6 +130,18 @@ def confidence(value: float) -> str:
     return f"{word} ({share:.0%})"
 
 
+def model(diagnosis: Diagnosis) -> str:
+    """Which model said it, and what that cost; nothing for the offline engine alone."""
+    asked = diagnosis.input_tokens + diagnosis.output_tokens
+    if not asked and not diagnosis.prompt:
+        return ""
+    cost = f", {diagnosis.cost_usd:.4f} USD" if diagnosis.cost_usd else ""
+    tokens = (
+        f"{diagnosis.input_tokens} + {diagnosis.output_tokens} tokens{cost}" if asked else "kept"
+    )
+    return f"{diagnosis.engine} ({tokens})"
+
+
 def attempts(test: Test) -> str:
     """How the test got to its outcome, when it took more than one attempt; else nothing.
 

@@ -48,6 +48,12 @@ def render_json(evaluation: Evaluation) -> str:
                 for b in evaluation.reliability
             ],
             "median_seconds": _rounded(evaluation.median_seconds),
+            "model": {
+                "calls": evaluation.cost.calls,
+                "input_tokens": evaluation.cost.input_tokens,
+                "output_tokens": evaluation.cost.output_tokens,
+                "cost_usd": round(evaluation.cost.usd, 6),
+            },
             "by_owner": _by(evaluation, lambda v: v.expected.owner),
             "by_mechanism": _by(evaluation, lambda v: v.expected.mechanism),
             "results": [_case_document(case) for case in evaluation.cases],
@@ -172,6 +178,11 @@ def _lines(evaluation: Evaluation) -> Iterator[str]:
         ("median time", f"{_number(evaluation.median_seconds)} s"),
     ):
         yield f"{label:<20} {value:>10}"
+    cost = evaluation.cost
+    if cost.calls:
+        yield f"{'model calls':<20} {cost.calls:>10}"
+        yield f"{'tokens in, out':<20} {f'{cost.input_tokens}, {cost.output_tokens}':>10}"
+        yield f"{'cost':<20} {f'{cost.usd:.4f} USD':>10}"
     yield from _reliability(evaluation)
     for title, table in (
         ("owner", _by(evaluation, lambda v: v.expected.owner)),

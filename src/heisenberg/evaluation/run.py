@@ -12,14 +12,18 @@ from heisenberg.evaluation.scores import CaseScore, Evaluation, score
 from heisenberg.model.report import Problem
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from heisenberg.model.report import Report
 
 
 def evaluate(
-    folder: Path, *, report: str = AUTO, progress: Callable[[str], None] = lambda _: None
+    folder: Path,
+    *,
+    report: str = AUTO,
+    analyze: Callable[[Sequence[Path], Sequence[Path]], Report] | None = None,
+    progress: Callable[[str], None] = lambda _: None,
 ) -> Evaluation:
     """Score every case below a folder.
 
@@ -30,6 +34,7 @@ def evaluate(
         folder: Holds the cases, at any depth.
         report: Which report of each case to read, relative to its folder; `auto` takes
             report.json, else junit.xml, else the first other file that is a report.
+        analyze: Makes a report of reports and logs; `pipeline.analyze` when not given.
         progress: Told the name of each case.
 
     Raises:
@@ -39,7 +44,7 @@ def evaluate(
     problems: list[Problem] = []
     for case in find_cases(folder):
         progress(case.name)
-        scored = _score(case, report, problems)
+        scored = _score(case, report, problems, analyze or pipeline.analyze)
         if scored:
             scores.append(scored)
     if not scores:
@@ -47,7 +52,12 @@ def evaluate(
     return Evaluation(tuple(scores), tuple(problems))
 
 
-def _score(case: Case, choice: str, problems: list[Problem]) -> CaseScore | None:
+def _score(
+    case: Case,
+    choice: str,
+    problems: list[Problem],
+    analyze: Callable[[Sequence[Path], Sequence[Path]], Report],
+) -> CaseScore | None:
     """Score one case, or add a problem."""
     try:
         truth = case.truth()
@@ -60,17 +70,19 @@ def _score(case: Case, choice: str, problems: list[Problem]) -> CaseScore | None
     used, report = "", None
     started = time.perf_counter()
     try:
-        used, report = _analyze(case, choice)
+        used, report = _analyze(case, choice, analyze)
     except HeisenbergError as error:
         problems.append(Problem(case.name, str(error)))
     return score(case.name, used, truth, report, time.perf_counter() - started)
 
 
-def _analyze(case: Case, choice: str) -> tuple[str, Report]:
+def _analyze(
+    case: Case, choice: str, analyze: Callable[[Sequence[Path], Sequence[Path]], Report]
+) -> tuple[str, Report]:
     """The first report of the case that can be read, and what was made of it."""
     for path in case.reports(choice):
         try:
-            report = pipeline.analyze([path], case.logs())
+            report = analyze([path], case.logs())
         except NoReportError:
             if choice != AUTO:
                 raise

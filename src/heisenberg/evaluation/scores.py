@@ -51,6 +51,8 @@ class Claim:
 
     confidence: float
     is_right: bool
+    is_models: bool = False
+    """Whether a language model made it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +78,25 @@ class Bin:
 
 
 @dataclass(frozen=True, slots=True)
+class Cost:
+    """What language models took."""
+
+    calls: int = 0
+    """Incidents that one was asked about; a kept answer is no call."""
+    input_tokens: int = 0
+    output_tokens: int = 0
+    usd: float = 0.0
+
+    def __add__(self, other: Cost) -> Cost:
+        return Cost(
+            self.calls + other.calls,
+            self.input_tokens + other.input_tokens,
+            self.output_tokens + other.output_tokens,
+            self.usd + other.usd,
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class CaseScore:
     """What was predicted for one case, against its truth."""
 
@@ -88,6 +109,7 @@ class CaseScore:
     unexpected: tuple[Incident, ...]
     """Predicted incidents that share no test with any true one."""
     pairs: Pairs
+    cost: Cost
     outcomes: tuple[tuple[str, Outcome | None, Outcome | None], ...]
     """Title, true outcome and predicted outcome of every test that is red in either."""
 
@@ -195,6 +217,11 @@ class Evaluation:
         return reliability(self.claims)
 
     @property
+    def cost(self) -> Cost:
+        """What language models took for all cases."""
+        return sum((case.cost for case in self.cases), Cost())
+
+    @property
     def median_seconds(self) -> float | None:
         """Median time that the analysis of one case took."""
         return statistics.median(c.seconds for c in self.cases) if self.cases else None
@@ -243,8 +270,15 @@ def score(name: str, used: str, truth: Truth, report: Report | None, seconds: fl
         claims=tuple(_claim(incident, truth) for incident in incidents),
         unexpected=tuple(i for i in incidents if _closest(i, truth) is None),
         pairs=_pairs([true.tests for true in truth.incidents], [titles(i) for i in incidents]),
+        cost=sum((_cost(incident) for incident in incidents), Cost()),
         outcomes=_outcomes(truth, incidents),
     )
+
+
+def _cost(incident: Incident) -> Cost:
+    said = incident.diagnosis
+    asked = said.input_tokens + said.output_tokens > 0
+    return Cost(int(asked), said.input_tokens, said.output_tokens, said.cost_usd)
 
 
 def titles(incident: Incident) -> frozenset[str]:
@@ -270,7 +304,7 @@ def _claim(incident: Incident, truth: Truth) -> Claim:
     """The bet that a predicted incident makes; an alarm about nothing is lost."""
     true, said = _closest(incident, truth), incident.diagnosis
     right = true is not None and (true.owner, true.mechanism) == (said.owner, said.mechanism)
-    return Claim(wording.probability(said.confidence), right)
+    return Claim(wording.probability(said.confidence), right, bool(said.prompt))
 
 
 def _pairs(true: Iterable[Iterable[str]], predicted: Iterable[Iterable[str]]) -> Pairs:

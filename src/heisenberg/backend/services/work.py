@@ -16,7 +16,7 @@ from heisenberg.backend.analyze_schemas import AnalyzeRequest
 from heisenberg.backend.logging import get_logger
 from heisenberg.backend.services.material import InconsistentError, lay_out
 from heisenberg.delivery import json_report
-from heisenberg.pipeline import analyze_run
+from heisenberg.pipeline import prepare_run
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -106,7 +106,9 @@ def _analysed(job: Job, folder: Path) -> Analysed:
     request = read_request(job.body)
     with TemporaryDirectory(dir=folder) as private:
         material = lay_out(request, type(folder)(private))
-        report = analyze_run(material.run, material.logs, material.sources, counts=material.counts)
+        report = prepare_run(
+            material.run, material.logs, material.sources, counts=material.counts
+        ).report
     document = json_report.to_document(report)
     document["problems"][:0] = [{"source": p.source, "reason": p.reason} for p in material.problems]
     log.info(

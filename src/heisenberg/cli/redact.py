@@ -1,0 +1,83 @@
+"""`heisenberg redact`."""
+
+from __future__ import annotations
+
+from pathlib import Path  # noqa: TC003 (typer reads the annotations when it runs)
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from heisenberg.model.question import Question
+
+
+def redact(
+    paths: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="PATH",
+            help="Test reports, or folders with them, as for `analyze`.",
+            show_default=False,
+        ),
+    ],
+    *,
+    logs: Annotated[
+        list[Path] | None,
+        typer.Option(
+            metavar="PATH",
+            help="Log file, or folder with the services' logs; may be repeated.",
+            show_default=False,
+        ),
+    ] = None,
+    show: Annotated[
+        bool,
+        typer.Option("--show", help="Print exactly what a model would be sent, for each incident."),
+    ] = False,
+) -> None:
+    """Tell what a model would be sent about a run, and what was taken out. Sends nothing."""
+    from heisenberg import pipeline  # noqa: PLC0415 (keeps --help fast)
+    from heisenberg.cli import models, streams  # noqa: PLC0415 (likewise)
+
+    chosen = models.choose(None)
+    with streams.progress() as tell:
+        prepared = pipeline.prepare(
+            paths, logs or (), context_tokens=chosen.context_tokens, progress=tell
+        )
+    asked = [question for question in prepared.questions if question.items]
+    streams.write(_shown(asked) if show else _counted(asked))
+
+
+def _shown(questions: Sequence[Question]) -> str:
+    """The prompts, whole: what all have in common once, then each incident's own part."""
+    import json  # noqa: PLC0415 (keeps --help fast)
+
+    from heisenberg.diagnosis.answer import SCHEMA  # noqa: PLC0415 (likewise)
+    from heisenberg.diagnosis.prompt import evidence_text, task  # noqa: PLC0415 (likewise)
+
+    if not questions:
+        return "Nothing would be sent: there is no incident.\n"
+    parts = [
+        f"=== to every model: the task ===\n{task()}\n",
+        f"=== to every model: the form of the answer ===\n{json.dumps(SCHEMA)}\n",
+    ]
+    parts += [f"=== incident {q.incident} ===\n{evidence_text(q)}\n" for q in questions]
+    return "\n".join(parts)
+
+
+def _counted(questions: Sequence[Question]) -> str:
+    """A line an incident."""
+    from heisenberg.diagnosis.prompt import estimate  # noqa: PLC0415 (keeps --help fast)
+
+    if not questions:
+        return "Nothing would be sent: there is no incident.\n"
+    lines = []
+    for question in questions:
+        kinds = ", ".join(f"{count} {kind}" for kind, count in question.redacted.items())
+        withheld = f"; {question.withheld} lines withheld" if question.withheld else ""
+        lines.append(
+            f"incident {question.incident}: {len(question.items)} pieces of evidence, about "
+            f"{estimate(question)} tokens; taken out: {kinds or 'nothing'}{withheld}"
+        )
+    return "\n".join(lines) + "\n"
