@@ -15,6 +15,7 @@ from contract import Contract
 from heisenberg.backend import migrate
 from heisenberg.backend.app import create_app
 from heisenberg.backend.config import PREFIX, Settings, load_settings
+from model_server import ModelServer
 from servers import Postgres, Valkey
 
 if TYPE_CHECKING:
@@ -159,3 +160,10 @@ def valkey() -> Iterator[Valkey]:
         yield server
     finally:
         server.stop()
+
+
+@pytest.fixture
+def model_server() -> Iterator[ModelServer]:
+    """A running server that pretends to be a model at Anthropic, OpenAI or the like."""
+    with ModelServer() as server:
+        yield server

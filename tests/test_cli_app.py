@@ -127,6 +127,24 @@ def test_help_imports_nothing_heavy() -> None:
     assert "[]" == done.stdout.splitlines()[-1]
 
 
+def test_no_model_no_sdk(junit: Path) -> None:
+    """Whoever names no model loads none of what talks to one, nor needs it installed."""
+    probe = (
+        "import sys; from heisenberg.cli import app; app.run(['analyze', sys.argv[1]]);"
+        "heavy = ('anthropic', 'httpx2', 'openai', 'pydantic_ai');"
+        "print([name for name in heavy if name in sys.modules])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", probe, str(junit)],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    )
+
+    assert "[]" == done.stdout.splitlines()[-1]
+
+
 def test_help_is_fast() -> None:
     """The fastest of five starts stays under a second even on a busy machine (0.17 s when idle)."""
     times = []

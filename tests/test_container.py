@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 ROOT = Path(__file__).parent.parent
-EXTRAS = ("backend", "tracing")
+EXTRAS = ("backend", "llm", "tracing")
 """What the container installs beside the base."""
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 

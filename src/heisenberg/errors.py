@@ -63,18 +63,39 @@ class TooLargeError(ReadError):
 class EngineError(HeisenbergError):
     """What diagnoses gave no answer: a worker process, or a model provider."""
 
+    def __init__(self, message: str, *, input_tokens: int = 0, output_tokens: int = 0) -> None:
+        """Say what happened.
+
+        Args:
+            message: What the engine did.
+            input_tokens: Read by a model all the same, and paid.
+            output_tokens: Written by it, and paid.
+        """
+        super().__init__(message)
+        self.input_tokens = input_tokens
+        self.output_tokens = output_tokens
+
 
 class TransientEngineError(EngineError):
     """The fault is of the moment: the same request may succeed later."""
 
-    def __init__(self, message: str, *, retry_after_s: float | None = None) -> None:
+    def __init__(
+        self,
+        message: str,
+        *,
+        retry_after_s: float | None = None,
+        input_tokens: int = 0,
+        output_tokens: int = 0,
+    ) -> None:
         """Say what happened.
 
         Args:
             message: What the engine did.
             retry_after_s: Seconds after which it asked to be tried again, if it did.
+            input_tokens: Read by a model all the same, and paid.
+            output_tokens: Written by it, and paid.
         """
-        super().__init__(message)
+        super().__init__(message, input_tokens=input_tokens, output_tokens=output_tokens)
         self.retry_after_s = retry_after_s
 
 
@@ -108,15 +129,3 @@ class EngineContextError(EngineRejectedError):
 
 class EngineAnswerError(EngineError):
     """The answer is not what was asked for, after a second chance: cut off, malformed, or a refusal."""
-
-    def __init__(self, message: str, *, input_tokens: int = 0, output_tokens: int = 0) -> None:
-        """Say what is wrong with it.
-
-        Args:
-            message: What came instead.
-            input_tokens: Read for it, and paid.
-            output_tokens: Written for it, and paid.
-        """
-        super().__init__(message)
-        self.input_tokens = input_tokens
-        self.output_tokens = output_tokens

@@ -17,14 +17,14 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """How to reach a provider."""
+    """How to reach a provider; what each one needs is in `providers/registry.py`."""
 
     api_key: str = field(default="", repr=False)
     """Empty where none is needed."""
     base_url: str = ""
     """Of its interface; empty for the provider's own."""
     timeout_s: float = 60.0
-    """Longest that one answer may take, all of it."""
+    """Longest that one ask may take, all of it: a repair included."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +36,8 @@ class Prompt:
     user: str
     """The evidence."""
     schema: Mapping[str, Any]
-    """JSON Schema of the answer."""
+    """JSON Schema of the answer, as providers obey it strictly: objects require all their properties
+    and allow no others, and what may be null says so by `anyOf`."""
     max_output_tokens: int = 2000
 
 
@@ -63,10 +64,12 @@ class Provider(Protocol):
 
         Args:
             prompt: What to send.
-            read: Turns the answer's JSON text into what is wanted.  A ValueError says what is
-                wrong with it, in words that are sent back to the model for the repair.
+            read: Turns the answer's JSON text into what is wanted. A ValueError or an error of
+                msgspec says what is wrong with it, in words that are sent back to the model for
+                the repair.
 
         Raises:
+            EngineError: One of the following. Each carries the tokens that were paid all the same.
             TransientEngineError: The same may succeed later; carries how long to wait, if told.
             EngineAuthenticationError: The key is not accepted, or may not use this model.
             EngineContextError: The prompt is longer than the model can read.
@@ -75,4 +78,4 @@ class Provider(Protocol):
         """
 
     async def close(self) -> None:
-        """Give up the connections."""
+        """Give up the connections of this event loop. It may be asked again."""
