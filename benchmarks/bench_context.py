@@ -88,7 +88,7 @@ def main() -> None:
     """Print the tables."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("cases", nargs="?", type=Path, default=CASES)
-    parser.add_argument("--price", default="anthropic:claude-sonnet-4-5")
+    parser.add_argument("--price", default="anthropic:claude-sonnet-5")
     chosen = parser.parse_args()
     count = vocabulary()
     price = load_prices(None).of(chosen.price)

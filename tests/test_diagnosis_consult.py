@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,10 +12,11 @@ import pytest
 from heisenberg import pipeline
 from heisenberg.backoff import Backoff
 from heisenberg.diagnosis.answer_file import AnswerFile, NoAnswers
+from heisenberg.diagnosis.answers import AnswerKey
 from heisenberg.diagnosis.circuit import Circuit, CircuitOpenError
 from heisenberg.diagnosis.consult import Consultant, Consultation
 from heisenberg.diagnosis.prices import Prices, load_prices
-from heisenberg.diagnosis.provider import Access
+from heisenberg.diagnosis.provider import Access, Prompt
 from heisenberg.diagnosis.providers.registry import make_provider
 from heisenberg.diagnosis.spending import CallOutcome, RunLedger
 from heisenberg.errors import EngineUnreachableError
@@ -33,7 +35,7 @@ from model_switches import (
     WRONG_SCHEMA,
     rate_limited,
 )
-from servers import free_port
+from servers import free_port, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
@@ -47,7 +49,7 @@ if TYPE_CHECKING:
 
 EXAMPLE = Path(__file__).parents[1] / "examples" / "checkout"
 TWO = Path(__file__).parent / "data" / "cases" / "two-causes-1"
-MODEL = "anthropic:claude-sonnet-4-5"
+MODEL = "anthropic:claude-sonnet-5"
 OTHER = "openai:gpt-5-mini"
 RETRIES = 2
 
@@ -192,10 +194,10 @@ class TestFailures:
         ("switch", "tries", "outcome", "told"),
         [
             (UNAUTHORIZED, 1, CallOutcome.UNAUTHORIZED, "key"),
-            (MODEL_NOT_FOUND, 1, CallOutcome.REJECTED, "claude-sonnet-4-5"),
+            (MODEL_NOT_FOUND, 1, CallOutcome.REJECTED, "claude-sonnet-5"),
             (rate_limited(), 3, CallOutcome.UNAVAILABLE, "rate limit"),
             (rate_limited(retry_after=9), 3, CallOutcome.UNAVAILABLE, "rate limit"),
-            (SERVER_ERROR, 3, CallOutcome.UNAVAILABLE, "500"),
+            (SERVER_ERROR, 3, CallOutcome.UNAVAILABLE, "failed inside"),
             (OVERLOADED, 3, CallOutcome.UNAVAILABLE, "overloaded"),
             (DROP, 3, CallOutcome.UNAVAILABLE, ""),
             (REFUSAL, 1, CallOutcome.MALFORMED, "refus"),
@@ -204,7 +206,7 @@ class TestFailures:
         ],
         ids=str,
     )
-    async def test_the_offline_diagnosis_stands(
+    async def test_the_offline_diagnosis_stands(  # noqa: PLR0913, PLR0917 (a table's columns)
         self,
         model_server: ModelServer,
         prepared: pipeline.Prepared,
@@ -344,8 +346,7 @@ class TestSpending:
         await desk.consultant.consult([question])
         model_server.will(HANG)
         asking = asyncio.create_task(desk.consultant.consult([question]))
-        while len(model_server.requests) < 5:
-            await asyncio.sleep(0.01)
+        await asyncio.to_thread(wait_until, lambda: len(model_server.requests) == 5, "asked")
         asking.cancel()
         await asyncio.gather(asking, return_exceptions=True)
         await desk.ask()
@@ -403,7 +404,7 @@ class TestKept:
             if change == "model"
             else pipeline.prepare([EXAMPLE], context_tokens=2600).questions[0]
         )
-        name = "anthropic:claude-haiku-4-5" if change == "model" else MODEL
+        name = "anthropic:claude-haiku-5-5" if change == "model" else MODEL
         await Desk(model_server, name, answers=AnswerFile(path)).ask(other)
 
         assert 2 == len(model_server.requests)
@@ -436,13 +437,11 @@ class TestKept:
         assert [0, 1] == sorted(len(one.exchanges) for one in found)
 
     async def test_a_claim_of_one_who_vanished_ends(
-        self, model_server: ModelServer, question: Question, tmp_path: Path
+        self, question: Question, tmp_path: Path
     ) -> None:
         """After a while by itself; an answer expires later."""
         now = [1_000_000.0]
         path = tmp_path / "answers.db"
-        from heisenberg.diagnosis.answers import AnswerKey  # noqa: PLC0415 (one test's)
-
         key = AnswerKey(question.fingerprint, "d", question.prompt, MODEL)
         vanished = AnswerFile(path, clock=lambda: now[0])
         later = AnswerFile(path, clock=lambda: now[0])
@@ -476,8 +475,6 @@ class TestKept:
         model_server.answer = agreeing
         path = tmp_path / "answers.db"
         await Desk(model_server, answers=AnswerFile(path)).ask(question)
-        import sqlite3  # noqa: PLC0415 (one test's)
-
         with sqlite3.connect(path) as file:
             file.execute('UPDATE answers SET answer = \'{"items": 1, "answer": 7}\'')
         file.close()
@@ -494,8 +491,6 @@ class TestCircuit:
 
     @staticmethod
     async def ask(circuit: Circuit) -> str:
-        from heisenberg.diagnosis.provider import Prompt  # noqa: PLC0415 (one class's)
-
         schema = {"type": "object", "properties": {}, "required": [], "additionalProperties": False}
         reply = await circuit.ask(Prompt("say", "something", schema, 100), str)
         return reply.answer
@@ -508,14 +503,14 @@ class TestCircuit:
             make_provider(MODEL, access(model_server)), failures=2, open_s=30, clock=lambda: now[0]
         )
         for _ in range(2):
-            with pytest.raises(Exception, match="500|error"):
+            with pytest.raises(Exception, match="failed inside"):
                 await self.ask(circuit)
         assert circuit.is_open
         with pytest.raises(CircuitOpenError, match="asked again in 30 s"):
             await self.ask(circuit)
         assert 2 == len(model_server.requests)
         now[0] = 31
-        with pytest.raises(Exception, match="500|error"):
+        with pytest.raises(Exception, match="failed inside"):
             await self.ask(circuit)
         assert circuit.is_open
         now[0] = 62

@@ -92,6 +92,8 @@ def analyze(
         transcript=transcript,
         calibration=calibration,
     )
+    if not dry_run:
+        models.load_in_background(chosen)
     with progress() as tell:
         prepared = pipeline.prepare(
             paths, logs or (), context_tokens=chosen.wanted_tokens, progress=tell

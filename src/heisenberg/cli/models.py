@@ -8,21 +8,21 @@ from __future__ import annotations
 
 import asyncio
 import os
-from contextlib import AsyncExitStack
+import threading
+from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
-from heisenberg.errors import UsageError
+from heisenberg.errors import HeisenbergError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, Sequence
 
-    from heisenberg.backoff import Wait
     from heisenberg.diagnosis.answers import Answers
-    from heisenberg.diagnosis.consult import Consultation, Exchange
+    from heisenberg.diagnosis.consult import Consultation, Exchange, Retrying
     from heisenberg.diagnosis.provider import Provider
     from heisenberg.model.question import Question
     from heisenberg.model.report import Report
@@ -192,39 +192,38 @@ def consult(
         UsageError: A model's name, its address or a file is wrong, or the extra is not installed.
         EngineAuthenticationError: A key is missing.
     """
-    if not models.names or not prepared.questions:
+    if not models.names:
         return prepared.report
-    return asyncio.run(_consult(prepared.questions, models, tell)).apply(prepared.report)
+    from heisenberg.diagnosis.providers.registry import split_name  # noqa: PLC0415 (keeps --help fast)
+
+    for name in models.names:
+        split_name(name)
+    report = prepared.report
+    exchanges: list[Exchange] = []
+    if prepared.questions:
+        asking = _consult(prepared.questions, models, exchanges.append, tell)
+        report = asyncio.run(asking).apply(report)
+    if models.transcript is not None:
+        from heisenberg.cli import streams  # noqa: PLC0415 (keeps --help fast)
+        from heisenberg.diagnosis.transcript import transcribe  # noqa: PLC0415 (likewise)
+
+        streams.write_file(models.transcript, "".join(transcribe(x) for x in exchanges))
+    return report
 
 
 async def _consult(
-    questions: Sequence[Question], models: Models, tell: Callable[[str], None]
+    questions: Sequence[Question],
+    models: Models,
+    on_exchange: Callable[[Exchange], None],
+    tell: Callable[[str], None],
 ) -> Consultation:
-    from heisenberg.backoff import Backoff  # noqa: PLC0415 (keeps --help fast)
-    from heisenberg.diagnosis.calibration import read_calibration  # noqa: PLC0415 (likewise)
+    from heisenberg.diagnosis.calibration import read_calibration  # noqa: PLC0415 (keeps --help fast)
     from heisenberg.diagnosis.consult import Consultant  # noqa: PLC0415 (likewise)
     from heisenberg.diagnosis.prices import load_prices  # noqa: PLC0415 (likewise)
     from heisenberg.diagnosis.spending import RunLedger  # noqa: PLC0415 (likewise)
 
-    def wait(why: Wait) -> None:
-        tell(f"{why.error}; trying again in {why.delay_s:.0f} s")
-
-    backoff = Backoff(
-        models.max_retries,
-        models.base_delay_s,
-        max(models.base_delay_s, models.max_delay_s),
-        deadline_s=models.deadline_s,
-        on_wait=wait,
-    )
-
-    def retrying(function: Callable[..., Awaitable[T]]) -> Callable[..., Awaitable[T]]:
-        async def again(*arguments: object) -> T:
-            return await backoff.run("the model", lambda: function(*arguments))
-
-        return again
-
     calibration = read_calibration(models.calibration) if models.calibration else None
-    exchanges: list[Exchange] = []
+    prices = load_prices(models.prices)
     async with AsyncExitStack() as last_first:
         providers = make_providers(models)
         for provider in providers:
@@ -233,23 +232,53 @@ async def _consult(
         last_first.push_async_callback(answers.close)
         consultant = Consultant(
             providers,
-            prices=load_prices(models.prices),
+            prices=prices,
             answers=answers,
             ledger=RunLedger(models.max_cost_usd),
-            retrying=retrying,
+            retrying=_retrying(models, tell),
             max_output_tokens=models.output_tokens,
             concurrency=models.concurrency,
             calibrate=lambda _: calibration or (lambda stated: stated),
-            on_exchange=exchanges.append,
+            on_exchange=on_exchange,
         )
         tell(f"asking {models.names[0]}")
-        consultation = await consultant.consult(questions)
-    if models.transcript is not None:
-        from heisenberg.cli import streams  # noqa: PLC0415 (keeps --help fast)
-        from heisenberg.diagnosis.transcript import transcribe  # noqa: PLC0415 (likewise)
+        return await consultant.consult(questions)
 
-        streams.write_file(models.transcript, "".join(transcribe(x) for x in exchanges))
-    return consultation
+
+def _retrying(models: Models, tell: Callable[[str], None]) -> Retrying:
+    """Makes a call try again, and tells of the waits."""
+    from heisenberg.backoff import Backoff  # noqa: PLC0415 (keeps --help fast)
+
+    backoff = Backoff(
+        models.max_retries,
+        models.base_delay_s,
+        max(models.base_delay_s, models.max_delay_s),
+        deadline_s=models.deadline_s,
+        on_wait=lambda wait: tell(f"{wait.error}; trying again in {wait.delay_s:.0f} s"),
+    )
+
+    def retrying(function: Callable[..., Awaitable[T]]) -> Callable[..., Awaitable[T]]:
+        async def again(*arguments: object) -> T:
+            return await backoff.run("the model", lambda: function(*arguments))
+
+        return again
+
+    return retrying
+
+
+def load_in_background(models: Models) -> None:
+    """Begin to import what asking takes, seconds of it, while the run is still read."""
+    if models.names:
+        threading.Thread(target=_load, args=(models.names,), daemon=True).start()
+
+
+def _load(names: Sequence[str]) -> None:
+    from heisenberg.diagnosis.provider import Access  # noqa: PLC0415 (keeps --help fast)
+    from heisenberg.diagnosis.providers.registry import make_provider  # noqa: PLC0415 (likewise)
+
+    for name in names:
+        with suppress(HeisenbergError):  # told when the provider is made in earnest
+            make_provider(name, Access("none", "http://127.0.0.1"))
 
 
 def forecast(prepared: Prepared, models: Models) -> str:

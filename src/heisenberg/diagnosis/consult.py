@@ -50,7 +50,7 @@ MAX_QUESTIONS = 40
 """Incidents of one run that a model is asked about, the worst first."""
 SHORTER = (0.5, 0.2)
 """Shares of the evidence that are tried when all of it is too long for the model."""
-REPAIRED = 2
+ROUNDS = 2
 """Rounds that one call may take: an answer that cannot be read is sent back once."""
 ESTIMATE_MARGIN = 1.25
 """By how much the tokens of a prompt may be underestimated."""
@@ -191,7 +191,8 @@ class Consultant:
             except (EngineError, TimeoutError, ConnectionError) as error:
                 is_last = provider is self._providers[-1]
                 then = STANDS if is_last else "the next model was asked"
-                told[provider.name, f"{_reason(error)}; {then}"].append(question.incident)
+                reason = _reason(error).removeprefix(f"{provider.name}: ")
+                told[provider.name, f"{reason}; {then}"].append(question.incident)
                 continue
             for dropped in exchange.judgement.dropped:
                 reason = f"dropped {dropped.claim} of its answer: {dropped.reason}"
@@ -253,7 +254,10 @@ class Consultant:
             ESTIMATE_MARGIN
             * (estimate_tokens(prompt.system + prompt.user) + _schema_tokens(prompt))
         )
-        most = REPAIRED * (price or self._prices.dearest).cost_usd(about, self._max_output_tokens)
+        # A repair sends the first answer back.
+        most = (price or self._prices.dearest).cost_usd(
+            ROUNDS * about + self._max_output_tokens, ROUNDS * self._max_output_tokens
+        )
         if not await self._ledger.reserve(most):
             raise SpendLimitError(f"the limit of spending is reached (this call: {most:.4f} USD)")
         booking = _Booking(self._ledger, most, provider.name, question, price)
@@ -263,12 +267,9 @@ class Consultant:
             await booking.settle(CallOutcome.ABANDONED, about, 0)
             raise
         except Exception as error:
-            used = error if isinstance(error, EngineAnswerError) else None
+            used = error if isinstance(error, EngineError) else EngineError("")
             await booking.settle(
-                _outcome(error),
-                used.input_tokens if used else 0,
-                used.output_tokens if used else 0,
-                _reason(error),
+                _outcome(error), used.input_tokens, used.output_tokens, _reason(error)
             )
             raise
         exchange = self._judged(provider.name, question, prompt, reply.answer)
