@@ -499,7 +499,7 @@ async def set_revision(settings: Settings, revision: str) -> None:
 
 OURS = "0190d5a0-0000-7000-8000-000000000001"
 """Id of the only row of each table; with quotes it is a value that both engines take."""
-ROWS = {
+ROWS: dict[str, dict[str, Any]] = {
     "organizations": {"id": OURS, "name": "acme", "created_at": "2026-01-01"},
     "api_keys": {
         "id": OURS, "organization_id": OURS, "name": "ci", "prefix": "p", "key_hash": "h",
@@ -518,7 +518,7 @@ ROWS = {
         "cost_usd": 0, "created_at": "2026-01-01",
     },
 }  # fmt: skip
-OF_MODELS = {
+OF_MODELS: dict[str, dict[str, Any]] = {
     "feedback": {
         "id": OURS, "organization_id": OURS, "analysis_id": OURS, "api_key_id": OURS,
         "verdict": "right", "created_at": "2026-01-01",
