@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
 
+from heisenberg.backend.database import storable
 from heisenberg.backend.logging import get_logger, request_id_ctx
 from heisenberg.backend.models import TestRun, new_id, now
 from heisenberg.backend.repositories import analyses, test_runs
@@ -22,7 +23,6 @@ from heisenberg.errors import (
     EngineOverloadedError,
     EngineRejectedError,
 )
-from heisenberg.text import replace_surrogates
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -297,8 +297,3 @@ _COPIED = (
     "output_tokens",
     "cost_usd",
 )
-
-
-def storable(text: str) -> str:
-    """A text as PostgreSQL takes it: NUL and lone surrogates become U+FFFD."""
-    return replace_surrogates(text).replace("\0", "\ufffd")
