@@ -211,6 +211,7 @@ class TestAnalyze:
                 },
                 "counts": answer["run"],
             },
+            "feedback": None,
         } == found.json()
 
     async def test_labelled_cases(self, api: httpx2.AsyncClient) -> None:

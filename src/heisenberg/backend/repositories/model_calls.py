@@ -20,17 +20,28 @@ if TYPE_CHECKING:
 
 
 class Sums(NamedTuple):
+    """What calls come to."""
+
+    calls: int = 0
+    answered: int = 0
+    """Those with an answer whose evidence was found."""
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cost_usd: float = 0.0
+
+    @property
+    def failed(self) -> int:
+        """The others: the offline diagnosis stood."""
+        return self.calls - self.answered
+
+
+class DayOfModel(NamedTuple):
     """The calls to one model on one day."""
 
     day: date
     """In UTC."""
     model: str
-    calls: int
-    answered: int
-    """Those with an answer whose evidence was found."""
-    input_tokens: int
-    output_tokens: int
-    cost_usd: float
+    sums: Sums
 
 
 async def add(
@@ -58,7 +69,7 @@ async def add(
 
 async def sums(
     session: AsyncSession, organization_id: UUID, first: datetime, last: datetime
-) -> list[Sums]:
+) -> list[DayOfModel]:
     """The organization's calls from the first to the last moment, by day and model, in that order."""
     # Both engines have it: PostgreSQL by the session's zone, which is UTC, as is what SQLite keeps.
     day = func.date(ModelCall.created_at, type_=Date)
@@ -80,4 +91,4 @@ async def sums(
         .group_by(day, ModelCall.model)
         .order_by(day, ModelCall.model)
     )
-    return [Sums(*row) for row in found]
+    return [DayOfModel(day, model, Sums(*sums)) for day, model, *sums in found]
