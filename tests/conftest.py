@@ -14,7 +14,7 @@ import pytest
 from contract import Contract
 from heisenberg.backend import migrate
 from heisenberg.backend.app import create_app
-from heisenberg.backend.config import PREFIX, Settings, load_settings
+from heisenberg.backend.config import PREFIX, SECRET_VARIABLES, Settings, load_settings
 from model_server import ModelServer
 from servers import Postgres, Valkey
 
@@ -110,7 +110,7 @@ def empty_database_url(request: pytest.FixtureRequest) -> str:
 def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
     """No test depends on the variables of whoever runs it."""
     for name in list(os.environ):
-        if name.startswith((PREFIX, "OTEL_")) or name == "DATABASE_URL":
+        if name.startswith((PREFIX, "OTEL_")) or name in SECRET_VARIABLES:
             monkeypatch.delenv(name)
 
 

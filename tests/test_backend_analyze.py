@@ -211,6 +211,7 @@ class TestAnalyze:
                 },
                 "counts": answer["run"],
             },
+            "feedback": None,
         } == found.json()
 
     async def test_labelled_cases(self, api: httpx2.AsyncClient) -> None:
@@ -577,6 +578,7 @@ class TestFaults:
         """What reads untrusted input does not know the settings, and writes where only it may."""
         monkeypatch.setenv("HEISENBERG_SECRET_KEY", "s" * 40)
         monkeypatch.setenv("DATABASE_URL", sqlite_url)
+        monkeypatch.setenv("anthropic_api_key", "hunter2")
         monkeypatch.setenv("heisenberg_otlp_endpoint", "")  # settings have no case
         app = create_app(settings_for(sqlite_url, tmp_path))
         async with app.router.lifespan_context(app), client_of(app, "ours") as api:
@@ -587,6 +589,7 @@ class TestFaults:
 
             assert "HEISENBERG_" not in told.upper()
             assert "DATABASE_URL" not in told
+            assert "hunter2" not in told
             assert 0o700 == mode_of(worker.folder)
 
     async def test_nothing_is_left_behind(self, sqlite_url: str, tmp_path: Path) -> None:

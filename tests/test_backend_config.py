@@ -20,6 +20,19 @@ DEFAULTS = {
     "rate_limit_per_minute": 60,
     "rate_limit_burst": 10,
     "trusted_proxies": (),
+    "model": (),
+    "model_url": None,
+    "anthropic_api_key": None,
+    "model_timeout_s": 60.0,
+    "model_context_tokens": 4000,
+    "model_output_tokens": 1500,
+    "model_concurrency": 4,
+    "model_cost_per_run_usd": 0.5,
+    "model_cost_per_day_usd": 10.0,
+    "model_answer_ttl_hours": 720.0,
+    "model_prices": None,
+    "model_circuit_failures": 5,
+    "model_circuit_open_s": 60.0,
 }
 
 
@@ -61,6 +74,16 @@ def test_the_embedded_database_is_in_the_data_folder(tmp_path: Path) -> None:
         ("DATABASE_URL", "sqlite://"),
         ("DATABASE_URL", "sqlite:///:memory:"),
         ("DATABASE_URL", "postgresql://h/x?channel_binding=hunter2"),
+        ("HEISENBERG_MODEL", "hunter2"),
+        ("HEISENBERG_MODEL", "openai:a, openai:hunter2 b"),
+        ("HEISENBERG_MODEL", "openai:a,openai:a"),
+        ("HEISENBERG_MODEL", "openai:" + "a" * 200),
+        ("HEISENBERG_MODEL_URL", "hunter2"),
+        ("HEISENBERG_MODEL_CONTEXT_TOKENS", "499"),
+        ("HEISENBERG_MODEL_CONTEXT_TOKENS", "200001"),
+        ("HEISENBERG_MODEL_COST_PER_DAY_USD", "nan"),
+        ("HEISENBERG_MODEL_COST_PER_RUN_USD", "-1"),
+        ("HEISENBERG_MODEL_PRICES", "/no/such/hunter2.toml"),
     ],
 )
 def test_a_bad_value_is_told_by_its_variable(
@@ -92,6 +115,28 @@ def test_our_own_variable_goes_first(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HEISENBERG_DATABASE_URL", "sqlite:////tmp/ours.db")
 
     assert "/tmp/ours.db" == load_settings().database.database  # noqa: S108 (never opened)
+
+
+def test_models_are_a_chain(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Models are listed by commas, in the order in which they are asked."""
+    monkeypatch.setenv("HEISENBERG_MODEL", "anthropic:one, compatible:org/two:8b,")
+
+    assert ("anthropic:one", "compatible:org/two:8b") == load_settings().model
+
+
+@pytest.mark.parametrize("provider", ["anthropic", "openai", "gemini"])
+def test_keys_of_providers(monkeypatch: pytest.MonkeyPatch, provider: str) -> None:
+    """A key is read from the variable that others use, and from our own one first."""
+    found = []
+    for name in (f"{provider.upper()}_API_KEY", f"HEISENBERG_{provider.upper()}_API_KEY"):
+        monkeypatch.setenv(name, f"hunter2-of-{name}")
+        settings = load_settings()
+        found.append(getattr(settings, f"{provider}_api_key").get_secret_value())
+
+        assert "hunter2" not in repr(settings) + settings.model_dump_json()
+    assert [
+        f"hunter2-of-{prefix}{provider.upper()}_API_KEY" for prefix in ("", "HEISENBERG_")
+    ] == found
 
 
 def test_a_dotenv_file_is_read_and_named(tmp_path: Path) -> None:

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as openmetrics
@@ -10,6 +12,7 @@ from heisenberg import __version__
 from heisenberg.backend.config import Settings, load_settings
 from heisenberg.backend.database import Database
 from heisenberg.backend.metrics import OTHER, UNMATCHED, Metrics
+from heisenberg.diagnosis.spending import Call, CallOutcome
 
 if TYPE_CHECKING:
     import httpx2
@@ -102,6 +105,45 @@ class TestOthers:
 
         assert value(metrics, "analysis_workers_busy") == 2
         assert value(metrics, "analyses_waiting") == 7
+
+    def test_calls_to_models(self) -> None:
+        """Calls are counted by outcome, with their tokens and cost; every series is there from the start."""
+        metrics = Metrics()
+        before = series(metrics)
+        call = Call("openai:m", "diagnosis-1", "f", CallOutcome.UNPROVEN, 900, 100, 0.25, 10.0)
+        metrics.model_called(call)
+        metrics.model_called(replace(call, outcome=CallOutcome.UNAVAILABLE, model="openai:n"))
+
+        assert value(metrics, "model_calls_total", outcome="unproven") == 1
+        assert value(metrics, "model_calls_total", outcome="unavailable") == 1
+        assert value(metrics, "model_calls_total", outcome="answered") == 0
+        assert value(metrics, "model_tokens_total", direction="input") == 1800
+        assert value(metrics, "model_tokens_total", direction="output") == 200
+        assert value(metrics, "model_cost_usd_total") == 0.5
+        assert series(metrics) == before
+
+    def test_answers_of_models(self) -> None:
+        """What was asked for and what was kept from before is told apart."""
+        metrics = Metrics()
+        metrics.model_answered("model")
+        metrics.model_answered("store")
+        metrics.model_answered("store")
+
+        assert value(metrics, "model_answers_total", source="model") == 1
+        assert value(metrics, "model_answers_total", source="store") == 2
+
+    def test_circuits_are_asked_at_the_scrape(self) -> None:
+        """Each model's gauge tells whether it is left alone when it is read."""
+        metrics = Metrics()
+        alone = {"openai:m"}
+        for model in ("openai:m", "openai:n"):
+            metrics.watch_circuit(model, partial(alone.__contains__, model))
+        before = value(metrics, "model_circuit_open", model="openai:m")
+        alone.clear()
+
+        assert before == 1
+        assert value(metrics, "model_circuit_open", model="openai:m") == 0
+        assert value(metrics, "model_circuit_open", model="openai:n") == 0
 
     async def test_database_pool(self, settings: Settings) -> None:
         """Connections in use are told, and those beyond the kept ones, after a dispose too."""

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parent.parent
 INI = ROOT / "alembic.ini"
 VERSIONS = ROOT / "migrations" / "versions"
+SCRIPTS = sorted(VERSIONS.glob("*.py"))
 
 
 def alembic(
@@ -89,7 +90,7 @@ class TestAlembicSetup:
         """`alembic.ini` leads to the migrations from any working directory, and holds no URL."""
         done = alembic("heads", cwd=tmp_path)
 
-        assert (0, "001 (head)") == (done.returncode, done.stdout.strip())
+        assert (0, "002 (head)") == (done.returncode, done.stdout.strip())
         parser = configparser.ConfigParser(interpolation=None)
         parser.read(INI)
         assert not parser.has_option("alembic", "sqlalchemy.url")
@@ -99,7 +100,7 @@ class TestAlembicSetup:
         scripts = ScriptDirectory.from_config(Config(INI))
 
         assert migrate.folder().samefile(scripts.dir)
-        assert ["001"] == [s.revision for s in scripts.walk_revisions()]
+        assert ["002", "001"] == [s.revision for s in scripts.walk_revisions()]
 
     def test_env_py_exists(self, empty_database_url: str) -> None:
         """`env.py` connects to the database that the service's settings name, and migrates it."""
@@ -107,7 +108,7 @@ class TestAlembicSetup:
         current = alembic("current", url=empty_database_url)
 
         assert 0 == done.returncode, done.stdout
-        assert "001 (head)" in current.stdout
+        assert "002 (head)" in current.stdout
         assert set(Base.metadata.tables) < asyncio.run(tables(settings_for(empty_database_url)))
 
     def test_a_new_migration_is_made_from_the_template(
@@ -116,12 +117,12 @@ class TestAlembicSetup:
         """`alembic revision` writes a script that follows the head, loads, and is numbered."""
         scripts = tmp_path / "migrations"
         (scripts / "versions").mkdir(parents=True)
-        for name in ("env.py", "script.py.mako", "versions/001_initial.py"):
+        for name in ("env.py", "script.py.mako", *(f"versions/{p.name}" for p in SCRIPTS)):
             (scripts / name).write_bytes((ROOT / "migrations" / name).read_bytes())
         (tmp_path / "alembic.ini").write_bytes(INI.read_bytes())
 
         done = subprocess.run(
-            [sys.executable, "-m", "alembic", "revision", "--autogenerate", "--rev-id", "002",
+            [sys.executable, "-m", "alembic", "revision", "--autogenerate", "--rev-id", "003",
              "-m", "nothing new"],
             cwd=tmp_path, env={**os.environ, "DATABASE_URL": sqlite_url},
             capture_output=True, text=True, check=False,
@@ -129,9 +130,9 @@ class TestAlembicSetup:
 
         assert 0 == done.returncode, done.stdout + done.stderr
         directory = ScriptDirectory(str(scripts))
-        assert "002" == directory.get_current_head()
-        assert "001" == directory.get_revision("002").down_revision
-        assert (scripts / "versions" / "002_nothing_new.py").is_file()
+        assert "003" == directory.get_current_head()
+        assert "002" == directory.get_revision("003").down_revision
+        assert (scripts / "versions" / "003_nothing_new.py").is_file()
 
 
 class TestMigrationScripts:
@@ -204,6 +205,52 @@ class TestMigrationScripts:
             settings, "analyses"
         )
         assert [("test_runs", "CASCADE")] == await references(settings, "analyses")
+
+    @pytest.mark.parametrize(
+        ("table", "owners"),
+        [
+            ("feedback", {("analyses", "CASCADE"), ("api_keys", "CASCADE")}),
+            ("model_answers", {("organizations", "CASCADE")}),
+            ("model_calls", {("organizations", "CASCADE")}),
+            ("model_spending", {("organizations", "CASCADE")}),
+        ],
+    )
+    async def test_migration_creates_the_tables_of_models(
+        self, database_url: str, table: str, owners: set[tuple[str, str]]
+    ) -> None:
+        """What models answered and cost goes with its organization, feedback with its analysis."""
+        settings = settings_for(database_url)
+
+        assert set(Base.metadata.tables[table].columns.keys()) == await columns(settings, table)
+        assert owners == set(await references(settings, table))
+
+    async def test_old_analyses_get_empty_columns(self, database_url: str) -> None:
+        """Rows of the version before are kept, and what was not known of them is NULL."""
+        settings = settings_for(database_url)
+        await run(settings, command.downgrade, "001")
+        await insert_analysis(settings)
+        await run(settings, command.upgrade, "head")
+
+        async with migrate.connection(settings) as connection:
+            found = await connection.execute(
+                text("SELECT engine, confidence, stated_confidence, prompt FROM analyses")
+            )
+            assert [("offline/1", 0.5, None, None)] == [tuple(row) for row in found]
+
+    async def test_a_downgrade_keeps_analyses(self, database_url: str) -> None:
+        """Going back drops what models said and cost and the feedback, and no analysis."""
+        settings = settings_for(database_url)
+        await insert_analysis(settings)
+        await insert_of_models(settings)
+
+        await run(settings, command.downgrade, "001")
+        async with migrate.connection(settings) as connection:
+            assert 1 == await connection.scalar(text("SELECT count(*) FROM analyses"))
+        assert not {"stated_confidence", "prompt"} & await columns(settings, "analyses")
+        await run(settings, command.upgrade, "head")
+        async with migrate.connection(settings) as connection:
+            for table in ("feedback", "model_answers", "model_calls", "model_spending"):
+                assert 0 == await connection.scalar(text(f"SELECT count(*) FROM {table}"))  # noqa: S608 (names of ours)
 
     def test_the_models_are_what_the_migrations_make(self, database_url: str) -> None:
         """`alembic check` finds no difference: types, names, indexes and nullability."""
@@ -295,7 +342,9 @@ class TestUpgrade:
             waited = not done
             # What the other server would have done meanwhile.
             await first.execute(text("CREATE TABLE alembic_version (version_num VARCHAR(32))"))
-            await first.execute(text("INSERT INTO alembic_version VALUES ('001')"))
+            await first.execute(
+                text("INSERT INTO alembic_version VALUES (:head)"), {"head": migrate.head()}
+            )
             await first.commit()
             await second
 
@@ -445,6 +494,68 @@ async def set_revision(settings: Settings, revision: str) -> None:
         await connection.execute(
             text("UPDATE alembic_version SET version_num = :r"), {"r": revision}
         )
+        await connection.commit()
+
+
+OURS = "0190d5a0-0000-7000-8000-000000000001"
+"""Id of the only row of each table; with quotes it is a value that both engines take."""
+ROWS: dict[str, dict[str, Any]] = {
+    "organizations": {"id": OURS, "name": "acme", "created_at": "2026-01-01"},
+    "api_keys": {
+        "id": OURS, "organization_id": OURS, "name": "ci", "prefix": "p", "key_hash": "h",
+        "scopes": "[]", "created_at": "2026-01-01",
+    },
+    "test_runs": {
+        "id": OURS, "organization_id": OURS, "repository": "r", "total_tests": 1,
+        "passed_tests": 0, "failed_tests": 1, "flaky_tests": 0, "skipped_tests": 0,
+        "document": "{}", "created_at": "2026-01-01",
+    },
+    "analyses": {
+        "id": OURS, "organization_id": OURS, "test_run_id": OURS, "test_id": "t",
+        "test_title": "t", "incident_id": "i", "fingerprint": "f", "state": "unknown",
+        "owner": "product", "mechanism": "unknown", "symptom": "other", "component": "api",
+        "confidence": 0.5, "engine": "offline/1", "input_tokens": 0, "output_tokens": 0,
+        "cost_usd": 0, "created_at": "2026-01-01",
+    },
+}  # fmt: skip
+OF_MODELS: dict[str, dict[str, Any]] = {
+    "feedback": {
+        "id": OURS, "organization_id": OURS, "analysis_id": OURS, "api_key_id": OURS,
+        "verdict": "right", "created_at": "2026-01-01",
+    },
+    "model_answers": {
+        "id": OURS, "organization_id": OURS, "key": "k", "model": "m", "prompt": "p",
+        "created_at": "2026-01-01", "expires_at": "2026-02-01",
+    },
+    "model_calls": {
+        "id": OURS, "organization_id": OURS, "model": "m", "prompt": "p", "fingerprint": "f",
+        "outcome": "answered", "input_tokens": 1, "output_tokens": 1, "cost_usd": 1,
+        "duration_ms": 1, "error": "", "created_at": "2026-01-01",
+    },
+    "model_spending": {
+        "organization_id": OURS, "day": "2026-01-01", "spent_usd": 1, "reserved_usd": 1,
+    },
+}  # fmt: skip
+
+
+async def insert_analysis(settings: Settings) -> None:
+    """An organization with a key, a run and its analysis, as the first version stored them."""
+    await insert_rows(settings, ROWS)
+
+
+async def insert_of_models(settings: Settings) -> None:
+    """A row in each table of the second version, for the same organization."""
+    await insert_rows(settings, OF_MODELS)
+
+
+async def insert_rows(settings: Settings, rows: dict[str, dict[str, Any]]) -> None:
+    """One row a table; as literals, which both engines turn into the column's type."""
+    async with migrate.connection(settings) as connection:
+        for table, row in rows.items():
+            values = ", ".join(f"'{value}'" for value in row.values())
+            await connection.execute(
+                text(f"INSERT INTO {table} ({', '.join(row)}) VALUES ({values})")  # noqa: S608 (ours)
+            )
         await connection.commit()
 
 

@@ -12,6 +12,7 @@ from uuid import UUID
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from heisenberg.model.diagnosis import Mechanism, Owner, State, Symptom
+from heisenberg.model.feedback import Verdict
 from heisenberg.model.report import SCHEMA
 from heisenberg.model.run import Outcome
 
@@ -290,6 +291,25 @@ class AnalyzedRun(Answer):
     counts: DocumentCounts
 
 
+class FeedbackResponse(Answer):
+    """What somebody who knows says about an analysis."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    id: UUID
+    analysis_id: UUID
+    api_key_id: UUID
+    """The key that says so."""
+    verdict: Verdict
+    owner: Owner | None
+    """Whose it really was; null when that was not said."""
+    mechanism: Mechanism | None
+    """What it really was, likewise."""
+    comment: str | None
+    created_at: datetime
+    """When it was said last."""
+
+
 class AnalysisResponse(Answer):
     """What was found for one failed test."""
 
@@ -300,3 +320,5 @@ class AnalysisResponse(Answer):
     incident_id: str
     incident: DocumentIncident
     run: AnalyzedRun
+    feedback: FeedbackResponse | None
+    """The latest, by whatever key; null while there is none."""

@@ -18,7 +18,16 @@ from heisenberg.backend.middleware import (
     RateLimitMiddleware,
     RequestIDMiddleware,
 )
-from heisenberg.backend.routes import analyze, api_keys, docs, health, metrics, organizations
+from heisenberg.backend.routes import (
+    analyze,
+    api_keys,
+    docs,
+    feedback,
+    health,
+    metrics,
+    organizations,
+    usage,
+)
 from heisenberg.backend.state import State
 from heisenberg.backend.tracing import add_trace
 
@@ -65,6 +74,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.include_router(metrics.router)
     app.include_router(health.router)
     app.include_router(analyze.router)
+    app.include_router(feedback.router)
+    app.include_router(usage.router)
     app.include_router(organizations.router)
     app.include_router(api_keys.router)
     # The last one added is the outermost.

@@ -9,6 +9,7 @@ import ipaddress
 import os
 import re
 from enum import StrEnum
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 from urllib.parse import parse_qsl, urlsplit
@@ -17,6 +18,7 @@ from dotenv import dotenv_values
 from pydantic import (
     AliasChoices,
     Field,
+    FilePath,
     SecretStr,
     ValidationError,
     field_validator,
@@ -32,7 +34,7 @@ if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
 
 PREFIX = "HEISENBERG_"
-"""Of every variable; `DATABASE_URL` alone is read without it too."""
+"""Of every variable; some are read under a name that others use, too."""
 MIN_SECRET_CHARS = 32
 """Of the secret key: 128 bits when it is hexadecimal."""
 
@@ -67,6 +69,16 @@ DATABASE_VARIABLES = ("HEISENBERG_DATABASE_URL", "DATABASE_URL")
 """The first one that is set."""
 OTLP_VARIABLES = ("HEISENBERG_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
 """Likewise."""
+KEY_VARIABLES = {
+    "anthropic_api_key": ("HEISENBERG_ANTHROPIC_API_KEY", "ANTHROPIC_API_KEY"),
+    "openai_api_key": ("HEISENBERG_OPENAI_API_KEY", "OPENAI_API_KEY"),
+    "gemini_api_key": ("HEISENBERG_GEMINI_API_KEY", "GEMINI_API_KEY"),
+}
+"""Likewise, of the providers whose own programs read a variable."""
+SECRET_VARIABLES = frozenset({*DATABASE_VARIABLES, *chain(*KEY_VARIABLES.values())})
+"""Those among them that hold secrets."""
+MAX_MODEL_CHARS = 200
+"""Of `PROVIDER:MODEL`, as the database has it."""
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
@@ -203,6 +215,89 @@ class Settings(BaseSettings):
     database_wait_s: Annotated[
         float, Field(ge=0, le=3600, description="Wait at start for a database that is away.")
     ] = 30.0
+    model: Annotated[
+        tuple[str, ...],
+        NoDecode,
+        Field(
+            description="Models that diagnose, `PROVIDER:MODEL`, by commas: the next one is asked "
+            "when one cannot be. Unset, the service works offline."
+        ),
+    ] = ()
+    model_url: Annotated[
+        str | None,
+        Field(description="Base URL of a server or gateway that speaks OpenAI's interface."),
+    ] = None
+    anthropic_api_key: Annotated[
+        SecretStr | None,
+        Field(
+            validation_alias=AliasChoices(*KEY_VARIABLES["anthropic_api_key"]),
+            description="Key for `anthropic:` models.",
+        ),
+    ] = None
+    openai_api_key: Annotated[
+        SecretStr | None,
+        Field(
+            validation_alias=AliasChoices(*KEY_VARIABLES["openai_api_key"]),
+            description="Key for `openai:` models.",
+        ),
+    ] = None
+    gemini_api_key: Annotated[
+        SecretStr | None,
+        Field(
+            validation_alias=AliasChoices(*KEY_VARIABLES["gemini_api_key"]),
+            description="Key for `gemini:` models.",
+        ),
+    ] = None
+    compatible_api_key: Annotated[
+        SecretStr | None,
+        Field(description="Key for `compatible:` models, if their server asks for one."),
+    ] = None
+    model_timeout_s: Annotated[
+        float, Field(gt=0, le=3600, description="Longest that one answer of a model may take.")
+    ] = 60.0
+    model_context_tokens: Annotated[
+        int,
+        Field(ge=500, le=200_000, description="Most that a model is sent about one incident."),
+    ] = 4000
+    model_output_tokens: Annotated[
+        int, Field(ge=100, le=100_000, description="Most that it may answer.")
+    ] = 1500
+    model_concurrency: Annotated[
+        int, Field(ge=1, le=1000, description="Questions to models side by side, of a process.")
+    ] = 4
+    model_cost_per_run_usd: Annotated[
+        float,
+        Field(
+            ge=0,
+            le=1_000_000,
+            allow_inf_nan=False,
+            description="Most that the models may cost for one run; beyond, it goes on offline.",
+        ),
+    ] = 0.5
+    model_cost_per_day_usd: Annotated[
+        float,
+        Field(
+            ge=0,
+            le=1_000_000,
+            allow_inf_nan=False,
+            description="Likewise, for one organization and day in UTC.",
+        ),
+    ] = 10.0
+    model_answer_ttl_hours: Annotated[
+        float,
+        Field(gt=0, le=87_600, description="How long an answer counts when the same is asked."),
+    ] = 720.0
+    model_prices: Annotated[
+        FilePath | None,
+        Field(description="File of prices that goes before the one that is built in."),
+    ] = None
+    model_circuit_failures: Annotated[
+        int,
+        Field(ge=1, le=1000, description="Failures in a row after which a model is left alone."),
+    ] = 5
+    model_circuit_open_s: Annotated[float, Field(gt=0, le=86_400, description="For how long.")] = (
+        60.0
+    )
     otlp_endpoint: Annotated[
         str | None,
         Field(
@@ -231,7 +326,7 @@ class Settings(BaseSettings):
         """Accept `JSON` for `json`."""
         return value.lower() if isinstance(value, str) else value
 
-    @field_validator("trusted_proxies", mode="before")
+    @field_validator("trusted_proxies", "model", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
         """Accept a list by commas."""
@@ -267,7 +362,19 @@ class Settings(BaseSettings):
             raise ValueError(f"the URL's option {unknown[0]!r} is not supported")
         return value
 
-    @field_validator("otlp_endpoint")
+    @field_validator("model")
+    @classmethod
+    def _named_models(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for name in value:
+            if not re.fullmatch("[a-z]+:[!-~]+", name) or len(name) > MAX_MODEL_CHARS:
+                raise ValueError(
+                    f"needs names like anthropic:MODEL, of {MAX_MODEL_CHARS} characters at most"
+                )
+        if len(set(value)) < len(value):
+            raise ValueError("names a model twice")
+        return value
+
+    @field_validator("otlp_endpoint", "model_url")
     @classmethod
     def _http_url(cls, value: str | None) -> str | None:
         if value is not None and not value.startswith(("http://", "https://")):
@@ -366,7 +473,7 @@ def _told(error: ErrorDetails) -> str:
         return reason
     where = str(error["loc"][0])
     name = where if where.isupper() else PREFIX + where.upper()
-    for variables in (DATABASE_VARIABLES, OTLP_VARIABLES):
+    for variables in (DATABASE_VARIABLES, OTLP_VARIABLES, *KEY_VARIABLES.values()):
         if name in variables:
             name = variable_of(variables) or name
     return f"{name}: {reason}"

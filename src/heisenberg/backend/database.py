@@ -128,6 +128,11 @@ def place(url: URL) -> str:
     return f"database {url.database} at {url.host or 'localhost'}:{url.port or 5432}"
 
 
+def storable(raw: str) -> str:
+    """A text as PostgreSQL takes it: NUL and lone surrogates become U+FFFD."""
+    return text.replace_surrogates(raw).replace("\0", "\ufffd")
+
+
 @contextmanager
 def explained(url: URL) -> Iterator[None]:
     """Say in one line, with the database's place, what went wrong with it.

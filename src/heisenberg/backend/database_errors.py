@@ -60,6 +60,13 @@ def is_unavailable(error: BaseException) -> bool:
     return _is_servers(error)
 
 
+def told(error: BaseException) -> dict[str, object]:
+    """What a log line tells of an error that the service outlives: its trace, if it is ours."""
+    is_away = isinstance(error, TimeoutError) or is_unavailable(error)
+    name = type(error).__name__
+    return {"error": name} if is_away else {"error": name, "exc_info": error}
+
+
 def _is_servers(error: BaseException | None) -> bool:
     """Whether a driver's error tells of trouble on the server's side."""
     state = getattr(error, "sqlstate", None)

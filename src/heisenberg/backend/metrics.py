@@ -22,11 +22,14 @@ from prometheus_client.registry import Collector
 from sqlalchemy.pool import QueuePool
 
 from heisenberg import __version__
+from heisenberg.diagnosis.spending import CallOutcome
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from sqlalchemy.ext.asyncio import AsyncEngine
+
+    from heisenberg.diagnosis.spending import Call
 
 UNMATCHED = "unmatched"
 """Route of a request whose path is none of ours: paths are endless, series must not be."""
@@ -38,6 +41,8 @@ DECISIONS = frozenset({"allowed", "refused", "failed_auth_refused", "degraded"})
 OUTCOMES = frozenset({"finished", "invalid", "refused", "timed_out", "abandoned", "failed"})
 """Of an analysis: `invalid` is the request's fault, `refused` because too many were waiting,
 `abandoned` when the client left or the service stopped, `failed` our own fault or the database's."""
+ANSWER_SOURCES = frozenset({"model", "store"})
+"""Of a model's answer: asked for now, or kept from before."""
 REQUEST_BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 _BOUNDS = (*(str(bound) for bound in REQUEST_BUCKETS_S), "+Inf")
 ANALYSIS_BUCKETS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
@@ -159,6 +164,38 @@ class Metrics:
             buckets=ANALYSIS_BUCKETS_S,
             registry=registry,
         )
+        calls = Counter(
+            "heisenberg_model_calls_total",
+            "Calls to models that ended; tries of one are one.",
+            ["outcome"],
+            registry=registry,
+        )
+        self._calls = {o: calls.labels(o.value) for o in CallOutcome}
+        tokens = Counter(
+            "heisenberg_model_tokens_total",
+            "Tokens that models read and wrote.",
+            ["direction"],
+            registry=registry,
+        )
+        self._input_tokens, self._output_tokens = tokens.labels("input"), tokens.labels("output")
+        self._cost = Counter(
+            "heisenberg_model_cost_usd_total",
+            "What these calls cost, as far as prices are known.",
+            registry=registry,
+        )
+        answers = Counter(
+            "heisenberg_model_answers_total",
+            "Answers of models that were used, asked for now or kept from before.",
+            ["source"],
+            registry=registry,
+        )
+        self._answers = {source: answers.labels(source) for source in sorted(ANSWER_SOURCES)}
+        self._circuits = Gauge(
+            "heisenberg_model_circuit_open",
+            "1 while a model is left alone because it failed too often.",
+            ["model"],
+            registry=registry,
+        )
         self._known: dict[tuple[str, str | None, int], _Answers] = {}
         """By what `request_finished` is told."""
 
@@ -200,6 +237,26 @@ class Metrics:
         """
         self._analyses.labels(outcome if outcome in OUTCOMES else OTHER, engine).inc()
         self._analysis_seconds.labels(engine).observe(seconds)
+
+    def model_called(self, call: Call) -> None:
+        """Count a call to a model, its tokens and its cost."""
+        self._calls[call.outcome].inc()
+        self._input_tokens.inc(call.input_tokens)
+        self._output_tokens.inc(call.output_tokens)
+        self._cost.inc(call.cost_usd)
+
+    def model_answered(self, source: str) -> None:
+        """Count an answer of a model, from one of `ANSWER_SOURCES`."""
+        self._answers[source].inc()
+
+    def watch_circuit(self, model: str, is_open: Callable[[], bool]) -> None:
+        """Tell at each scrape whether a model is left alone.
+
+        Args:
+            model: `PROVIDER:MODEL`, of the settings.
+            is_open: Whether it is.
+        """
+        self._circuits.labels(model).set_function(is_open)
 
     def watch_database(self, engine: AsyncEngine) -> None:
         """Tell of the engine's pool at each scrape."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Any, ClassVar
 from uuid import UUID
 
@@ -24,6 +24,9 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Dialect
+
+MAX_COMMENT_CHARS = 2000
+"""Of a feedback."""
 
 
 def new_id() -> UUID:
@@ -153,6 +156,8 @@ class Analysis(Base):
             ["test_runs.organization_id", "test_runs.id"],
             ondelete="CASCADE",
         ),
+        # An index, not a constraint: to add one, SQLite would have to rebuild the table.
+        Index(None, "organization_id", "id", unique=True),
         Index(None, "organization_id", "test_run_id"),
         Index(None, "organization_id", "fingerprint"),
     )
@@ -172,9 +177,106 @@ class Analysis(Base):
     symptom: Mapped[str] = mapped_column(String(32))
     component: Mapped[str] = mapped_column(Text)
     confidence: Mapped[float]
+    stated_confidence: Mapped[float | None]
+    """What the engine said before calibration; None when that was not kept."""
     engine: Mapped[str] = mapped_column(String(200))
+    prompt: Mapped[str | None] = mapped_column(String(64))
+    """Version of what the model was asked; None when none was."""
     input_tokens: Mapped[int]
     output_tokens: Mapped[int]
     cost_usd: Mapped[float]
     created_at: Mapped[datetime] = mapped_column(default=now)
     test_run: Mapped[TestRun] = relationship(lazy="raise")
+
+
+class Feedback(Base):
+    """What somebody who knows says about an analysis."""
+
+    __tablename__ = "feedback"
+    __table_args__ = (
+        ForeignKeyConstraint(
+            ["organization_id", "analysis_id"],
+            ["analyses.organization_id", "analyses.id"],
+            ondelete="CASCADE",
+        ),
+        UniqueConstraint("organization_id", "analysis_id", "api_key_id"),
+    )
+
+    id: Mapped[UUID] = mapped_column(Uuid, primary_key=True, default=new_id)
+    organization_id: Mapped[UUID] = mapped_column(Uuid)
+    analysis_id: Mapped[UUID] = mapped_column(Uuid)
+    api_key_id: Mapped[UUID] = mapped_column(ForeignKey("api_keys.id", ondelete="CASCADE"))
+    """Who says so; once more replaces what it said before."""
+    verdict: Mapped[str] = mapped_column(String(16))
+    owner: Mapped[str | None] = mapped_column(String(32))
+    """What it really was."""
+    mechanism: Mapped[str | None] = mapped_column(String(32))
+    """Likewise."""
+    comment: Mapped[str | None] = mapped_column(String(MAX_COMMENT_CHARS))
+    created_at: Mapped[datetime] = mapped_column(default=now)
+
+
+class ModelAnswer(Base):
+    """What a model answered to a question, or that somebody is asking it."""
+
+    __tablename__ = "model_answers"
+    __table_args__ = (
+        UniqueConstraint("organization_id", "key"),
+        Index(None, "organization_id", "expires_at"),
+    )
+
+    id: Mapped[UUID] = mapped_column(Uuid, primary_key=True, default=new_id)
+    organization_id: Mapped[UUID] = mapped_column(
+        ForeignKey("organizations.id", ondelete="CASCADE")
+    )
+    key: Mapped[str] = mapped_column(String(64))
+    """Of the question: `str(AnswerKey)`."""
+    model: Mapped[str] = mapped_column(String(200))
+    prompt: Mapped[str] = mapped_column(String(64))
+    answer: Mapped[str | None] = mapped_column(Text)
+    """None while somebody is asking."""
+    created_at: Mapped[datetime] = mapped_column(default=now)
+    expires_at: Mapped[datetime]
+    """From then on it counts for nothing, answer or claim."""
+    claimed_until: Mapped[datetime | None]
+    """Whose claim it is can be told by it, too; None once it is answered."""
+
+
+class ModelCall(Base):
+    """A model was asked once, its retries included. The books: nothing here changes."""
+
+    __tablename__ = "model_calls"
+    __table_args__ = (Index(None, "organization_id", "created_at"),)
+
+    id: Mapped[UUID] = mapped_column(Uuid, primary_key=True, default=new_id)
+    organization_id: Mapped[UUID] = mapped_column(
+        ForeignKey("organizations.id", ondelete="CASCADE")
+    )
+    test_run_id: Mapped[UUID | None] = mapped_column(Uuid)
+    """The run that it was made for. No reference: it is stored later, if at all, and money that was
+    spent stays spent when it is deleted."""
+    model: Mapped[str] = mapped_column(String(200))
+    prompt: Mapped[str] = mapped_column(String(64))
+    fingerprint: Mapped[str] = mapped_column(String(200))
+    outcome: Mapped[str] = mapped_column(String(32))
+    input_tokens: Mapped[int]
+    output_tokens: Mapped[int]
+    cost_usd: Mapped[float]
+    duration_ms: Mapped[float]
+    error: Mapped[str] = mapped_column(Text)
+    """Empty when there was none."""
+    created_at: Mapped[datetime] = mapped_column(default=now)
+
+
+class ModelSpending(Base):
+    """What an organization has spent on a day, and set aside for calls that are being made."""
+
+    __tablename__ = "model_spending"
+
+    organization_id: Mapped[UUID] = mapped_column(
+        ForeignKey("organizations.id", ondelete="CASCADE"), primary_key=True
+    )
+    day: Mapped[date] = mapped_column(primary_key=True)
+    """In UTC."""
+    spent_usd: Mapped[float]
+    reserved_usd: Mapped[float]

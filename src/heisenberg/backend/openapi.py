@@ -35,6 +35,7 @@ what is left; a 429 tells in `Retry-After` when to come again.
 """
 TAGS = [
     {"name": "analyses", "description": "Failed tests and logs in, diagnoses out."},
+    {"name": "usage", "description": "What models were asked, and what that cost."},
     {"name": "organizations", "description": "Who owns keys, runs and analyses."},
     {"name": "api-keys", "description": "Make, list, rotate and revoke keys."},
     {"name": "operations", "description": "For orchestrators and monitoring."},

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+import re
+from datetime import date, datetime
 from typing import Annotated, Any, Literal, TypeAlias
 from uuid import UUID
 
@@ -11,8 +12,11 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from heisenberg.backend.analyze_schemas import as_integer
 from heisenberg.backend.auth import Scope
+from heisenberg.backend.models import MAX_COMMENT_CHARS
 from heisenberg.backend.names import MAX_NAME_CHARS, NAME_PATTERN, clean_name
 from heisenberg.backend.services.keys import DEFAULT_OVERLAP, MAX_LIFETIME, MAX_OVERLAP
+from heisenberg.model.diagnosis import Mechanism, Owner
+from heisenberg.model.feedback import Verdict
 
 
 class Schema(BaseModel):
@@ -224,3 +228,85 @@ class FoundedResponse(Answer):
 
     organization: OrganizationResponse
     api_key: NewApiKeyResponse
+
+
+# Feedback, and what models cost.
+
+
+class FeedbackRequest(Schema):
+    """What somebody who knows says about an analysis."""
+
+    model_config = ConfigDict(use_attribute_docstrings=True)
+
+    verdict: Verdict
+    """`partly`: either the owner or the mechanism is right."""
+    owner: Owner | None = None
+    """Whose it really was."""
+    mechanism: Mechanism | None = None
+    """What it really was."""
+    comment: Annotated[str, Field(max_length=MAX_COMMENT_CHARS)] | None = None
+    """For people; it is shown to whoever may read the analysis."""
+
+
+def as_day(value: object) -> object:
+    """Take a day as RFC 3339 writes it, and nothing else that could be read as one.
+
+    Raises:
+        ValueError: It is none.
+    """
+    if isinstance(value, str) and not re.fullmatch("[0-9]{4}-[0-9]{2}-[0-9]{2}", value):
+        raise ValueError("is no day such as 2026-01-31")
+    return value
+
+
+Day: TypeAlias = Annotated[date, BeforeValidator(as_day)]
+
+
+class UsageSums(Answer):
+    """What calls to models come to."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    calls: int
+    """Tries of one are one."""
+    answered: int
+    """Those that ended in a diagnosis of the model's."""
+    failed: int
+    """The others: the offline diagnosis stood."""
+    input_tokens: int
+    output_tokens: int
+    cost_usd: float
+    """As far as prices are known."""
+
+
+class UsageItem(UsageSums):
+    """The calls to one model on one day."""
+
+    day: date
+    """In UTC."""
+    model: str
+    """`PROVIDER:MODEL`."""
+
+
+class SpendingToday(Answer):
+    """The money of today, in UTC."""
+
+    spent_usd: float
+    reserved_usd: float
+    """Set aside for calls that are being made, or were when a process was killed."""
+    limit_usd: float
+    """Beyond, analyses go on offline."""
+
+
+class UsageResponse(Answer):
+    """What the organization's models were asked, and what that cost."""
+
+    model_config = ConfigDict(validate_by_name=True)
+
+    first: Annotated[date, Field(alias="from")]
+    to: date
+    """The last day, included."""
+    total: UsageSums
+    items: list[UsageItem]
+    """By day, then model; only where there are calls."""
+    today: SpendingToday

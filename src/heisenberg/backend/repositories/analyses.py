@@ -39,3 +39,13 @@ async def get(session: AsyncSession, organization_id: UUID, analysis_id: UUID) -
         .options(joinedload(Analysis.test_run, innerjoin=True))
     )
     return found.scalar_one_or_none()
+
+
+async def exists(session: AsyncSession, organization_id: UUID, analysis_id: UUID) -> bool:
+    """Whether the organization has an analysis of this id."""
+    found = await session.scalar(
+        select(Analysis.id).where(
+            Analysis.organization_id == organization_id, Analysis.id == analysis_id
+        )
+    )
+    return found is not None

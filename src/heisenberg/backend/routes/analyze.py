@@ -92,9 +92,14 @@ async def read_analysis(
     """What was found for one failed test."""
     found = await state.analyzer.find(principal.organization_id, analysis_id)
     if found is None:
-        raise ProblemError(HTTPStatus.NOT_FOUND, "analysis-not-found", "there is no such analysis")
+        raise no_such_analysis()
     # As it is, so that every text in it reads as it did in the answer of `analyze`.
     return Response(msgspec.json.encode(found), media_type=JSON)
+
+
+def no_such_analysis() -> ProblemError:
+    """Of an id that is nobody's, or somebody else's."""
+    return ProblemError(HTTPStatus.NOT_FOUND, "analysis-not-found", "there is no such analysis")
 
 
 def _refuse_other_media(content_type: str) -> None:

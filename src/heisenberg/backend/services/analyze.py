@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
 
+from heisenberg.backend.analyze_schemas import FeedbackResponse
+from heisenberg.backend.database import storable
 from heisenberg.backend.logging import get_logger, request_id_ctx
 from heisenberg.backend.models import TestRun, new_id, now
-from heisenberg.backend.repositories import analyses, test_runs
+from heisenberg.backend.repositories import analyses, feedback, test_runs
 from heisenberg.backend.retry import retry_from_settings
 from heisenberg.backend.services.document import read_document
 from heisenberg.backend.services.work import Analysed, Failed, Invalid, Job, TooLarge
@@ -22,7 +24,6 @@ from heisenberg.errors import (
     EngineOverloadedError,
     EngineRejectedError,
 )
-from heisenberg.text import replace_surrogates
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -205,6 +206,7 @@ class Analyzer:
         """What was found for one test, as `AnalysisResponse` has it; None when there is none."""
         async with self._database.read() as session:
             analysis = await analyses.get(session, organization_id, analysis_id)
+            said = await feedback.latest(session, organization_id, analysis_id)
         if analysis is None:
             return None
         run = analysis.test_run
@@ -223,6 +225,7 @@ class Analyzer:
                 "pull_request_number": run.pull_request_number,
                 "counts": document["run"],
             },
+            "feedback": said and FeedbackResponse.model_validate(said).model_dump(),
         }
 
     async def close(self) -> None:
@@ -297,8 +300,3 @@ _COPIED = (
     "output_tokens",
     "cost_usd",
 )
-
-
-def storable(text: str) -> str:
-    """A text as PostgreSQL takes it: NUL and lone surrogates become U+FFFD."""
-    return replace_surrogates(text).replace("\0", "\ufffd")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Final
 
-from heisenberg.backend.database_errors import is_unavailable
+from heisenberg.backend.database_errors import told
 from heisenberg.backend.logging import get_logger
 from heisenberg.backend.repositories import api_keys
 
@@ -64,9 +64,7 @@ class KeyUsage:
             self._pending = {**batch, **self._pending}
             if not isinstance(error, Exception):
                 raise
-            is_away = isinstance(error, TimeoutError) or is_unavailable(error)
-            facts = {} if is_away else {"exc_info": error}
-            log.warning("key_usage.delayed", keys=len(batch), error=type(error).__name__, **facts)
+            log.warning("key_usage.delayed", keys=len(batch), **told(error))
 
     async def _run(self) -> None:
         while True:

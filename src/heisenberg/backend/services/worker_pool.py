@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Self
 
 import msgspec
 
-from heisenberg.backend.config import DATABASE_VARIABLES, PREFIX, LogFormat
+from heisenberg.backend.config import PREFIX, SECRET_VARIABLES, LogFormat
 from heisenberg.backend.logging import get_logger
 from heisenberg.backend.services.work import Reply
 from heisenberg.backend.services.worker import LENGTH, Terms
@@ -216,7 +216,7 @@ def _environment() -> dict[str, str]:
     return {
         name: value
         for name, value in os.environ.items()
-        if not name.upper().startswith(PREFIX) and name.upper() not in DATABASE_VARIABLES
+        if not name.upper().startswith(PREFIX) and name.upper() not in SECRET_VARIABLES
     }
 
 
