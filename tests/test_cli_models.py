@@ -1,17 +1,24 @@
-"""`analyze --model`, `redact` and `eval --model`, as processes, against a real HTTP server."""
+"""`analyze --model`, `redact` and `eval --model`, against a real HTTP server.
+
+Most run in this process, as loading the providers' libraries takes seconds; one is a process.
+"""
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
+import os
 import shutil
 import subprocess
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
+from unittest import mock
 
 import pytest
 
-from heisenberg.cli import models
+from heisenberg.cli import app, models
 from heisenberg.errors import UsageError
 from model_replies import agreeing, inventing
 from model_server import KEY
@@ -40,22 +47,58 @@ def environment(model_server: ModelServer, tmp_path: Path) -> dict[str, str]:
     }
 
 
-def heisenberg(
-    *arguments: str | Path, env: dict[str, str], cwd: Path | None = None
-) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "heisenberg", *map(str, arguments)],
-        capture_output=True, text=True, encoding="utf-8", check=False, timeout=60, env=env, cwd=cwd,
-    )  # fmt: skip
+class Done(NamedTuple):
+    """What a command left."""
+
+    returncode: int
+    stdout: str
+    stderr: str
 
 
-def document(done: subprocess.CompletedProcess[str]) -> dict[str, Any]:
+def heisenberg(*arguments: str | Path, env: dict[str, str], cwd: Path | None = None) -> Done:
+    """Run a command in this process, with these variables and no others."""
+    out, err = _Stream(), _Stream()
+    with (
+        mock.patch.dict(os.environ, env, clear=True),
+        contextlib.chdir(cwd or Path.cwd()),
+        contextlib.redirect_stdout(out),
+        contextlib.redirect_stderr(err),
+    ):
+        code = app.run([str(a) for a in arguments])
+    return Done(code, out.text, err.text)
+
+
+class _Stream(io.TextIOWrapper):
+    """A standard stream that keeps what is written."""
+
+    def __init__(self) -> None:
+        self.raw_bytes = io.BytesIO()
+        super().__init__(self.raw_bytes, encoding="utf-8", write_through=True)
+
+    @property
+    def text(self) -> str:
+        self.flush()
+        return self.raw_bytes.getvalue().decode()
+
+
+def document(done: Done) -> dict[str, Any]:
     assert (0, "") == (done.returncode, done.stderr)
     found: dict[str, Any] = json.loads(done.stdout)
     return found
 
 
 class TestAnalyze:
+    def test_as_a_process(self, model_server: ModelServer, environment: dict[str, str]) -> None:
+        """Nothing but the document is printed, and it ends by itself."""
+        model_server.answer = agreeing
+        done = subprocess.run(
+            [sys.executable, "-m", "heisenberg", "analyze", EXAMPLE, "--format", "json", "--model", MODEL],
+            capture_output=True, text=True, encoding="utf-8", check=False, timeout=60, env=environment,
+        )  # fmt: skip
+
+        found = document(Done(done.returncode, done.stdout, done.stderr))
+        assert MODEL == found["incidents"][0]["diagnosis"]["engine"]
+
     @pytest.mark.parametrize("name", [MODEL, "openai:gpt-5-mini", "compatible:any"])
     def test_the_model_is_asked_and_believed(
         self, model_server: ModelServer, environment: dict[str, str], name: str
