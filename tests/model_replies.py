@@ -24,7 +24,7 @@ def lines_of(asked: Asked) -> dict[str, list[str]]:
 
 def cause_of(asked: Asked) -> str:
     """Id of the item that the rules suspect, else of the first."""
-    items = _ITEM.findall(asked.user)
+    items: list[tuple[str, str]] = _ITEM.findall(asked.user)
     return next((name for name, kind in items if kind == "cause"), items[0][0])
 
 
@@ -36,7 +36,7 @@ def agreeing(asked: Asked, **changes: Any) -> dict[str, Any]:
     hypothesis = _HYPOTHESIS.search(asked.user)
     assert hypothesis
     proof = [{"item": item, "quote": quote}]
-    answer = {
+    answer: dict[str, Any] = {
         "owner": hypothesis[1],
         "mechanism": hypothesis[2],
         "symptom": "timeout",

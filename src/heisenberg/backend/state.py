@@ -16,6 +16,8 @@ from heisenberg.backend.metrics import Metrics
 from heisenberg.backend.rate_limit import make_limiters
 from heisenberg.backend.services.analyze import Analyzer, OfflineEngine
 from heisenberg.backend.services.authentication import Authenticator
+from heisenberg.backend.services.calibration import Calibrations
+from heisenberg.backend.services.consulting import Models
 from heisenberg.backend.services.key_usage import KeyUsage
 from heisenberg.backend.services.keys import Keys
 from heisenberg.backend.services.worker_pool import WorkerPool
@@ -50,8 +52,17 @@ class State:
         self.limiter, self.failed_auth_limiter = make_limiters(settings)
         workers = WorkerPool(settings)
         self.metrics.watch_workers(lambda: workers.busy, lambda: workers.waiting)
+        models = None
+        if settings.model:
+            calibrations = Calibrations(self.database)
+            models = Models(settings, self.database, self.metrics, calibrations)
         self.analyzer = Analyzer(
-            settings, self.database, self.metrics, OfflineEngine(workers), self.tracing
+            settings,
+            self.database,
+            self.metrics,
+            OfflineEngine(workers),
+            models=models,
+            tracing=self.tracing,
         )
         self.health = HealthChecker(settings, self.limiter)
 

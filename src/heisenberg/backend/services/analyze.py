@@ -19,6 +19,7 @@ from heisenberg.backend.services.document import read_document
 from heisenberg.backend.services.work import Analysed, Failed, Invalid, Job, TooLarge
 from heisenberg.backend.services.worker_pool import JobTimeoutError
 from heisenberg.backend.tracing import NoTracing
+from heisenberg.delivery import json_report
 from heisenberg.errors import (
     EngineError,
     EngineOverloadedError,
@@ -26,15 +27,17 @@ from heisenberg.errors import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
     from datetime import datetime
     from uuid import UUID
 
     from heisenberg.backend.config import Settings
     from heisenberg.backend.database import Database
     from heisenberg.backend.metrics import Metrics
+    from heisenberg.backend.services.consulting import Models
     from heisenberg.backend.services.work import Wrong
     from heisenberg.backend.services.worker_pool import WorkerPool
+    from heisenberg.diagnosis.consult import Consultation
 
 OFFLINE = "offline/1"
 
@@ -149,20 +152,23 @@ class StoredRun:
 
 
 class Analyzer:
-    """Takes requests, asks the engine, and keeps the answers."""
+    """Takes requests, asks the engine and then the models, and keeps the answers."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 (the parts it brings together)
         self,
         settings: Settings,
         database: Database,
         metrics: Metrics,
         engine: Engine,
+        *,
+        models: Models | None = None,
         tracing: NoTracing | None = None,
     ) -> None:
         """Put the parts together; nothing is started."""
         self._database = database
         self._metrics = metrics
         self._engine = engine
+        self._models = models
         self._tracing = tracing or NoTracing()
         self._ask = retry_from_settings(settings, metrics.retried)(self._try)
 
@@ -181,11 +187,13 @@ class Analyzer:
         try:
             with self._tracing.span("analysis", engine=self._engine.name):
                 try:
-                    found = await self._ask(Job(request_id_ctx.get(), body))
+                    found = await self._ask(self._job(body))
                 except Exception as error:
                     outcome = _ending(error)
                     raise
-                stored = await self._keep(organization_id, found)
+                run_id = new_id()
+                consultation = await self._consult(organization_id, run_id, found)
+                stored = await self._keep(organization_id, run_id, found, consultation)
             outcome = "finished"
         except asyncio.CancelledError:
             outcome = "abandoned"
@@ -229,18 +237,40 @@ class Analyzer:
         }
 
     async def close(self) -> None:
-        """Give up the engine."""
+        """Give up the engine and the models."""
         await self._engine.close()
+        if self._models is not None:
+            await self._models.close()
+
+    def _job(self, body: bytes) -> Job:
+        context_tokens = self._models.context_tokens if self._models else None
+        return Job(request_id_ctx.get(), body, context_tokens)
+
+    async def _consult(
+        self, organization_id: UUID, run_id: UUID, found: Analysed
+    ) -> Consultation | None:
+        """Have the models asked, where there are any; that fails nothing."""
+        if self._models is None or not found.questions:
+            return None
+        with self._tracing.span("models.consulted", questions=len(found.questions)):
+            return await self._models.consult(organization_id, run_id, found.questions)
 
     async def _try(self, job: Job) -> Analysed:
         with self._tracing.span("engine.call", engine=self._engine.name):
             return await self._engine.analyse(job)
 
-    async def _keep(self, organization_id: UUID, found: Analysed) -> StoredRun:
+    async def _keep(
+        self,
+        organization_id: UUID,
+        run_id: UUID,
+        found: Analysed,
+        consultation: Consultation | None,
+    ) -> StoredRun:
         document = msgspec.json.decode(found.document)
+        stated = _put_in(document, consultation) if consultation else {}
         counts = document["run"]
         run = TestRun(
-            id=new_id(),
+            id=run_id,
             repository=storable(found.repository),
             commit_sha=found.commit_sha and storable(found.commit_sha),
             branch=found.branch and storable(found.branch),
@@ -253,7 +283,7 @@ class Analyzer:
             document=document,
             created_at=now(),
         )
-        rows = list(_rows(document, run.id, run.created_at))
+        rows = list(_rows(document, run.id, run.created_at, stated))
         async with self._database.write() as session:
             await test_runs.add(session, organization_id, run)
             await analyses.add_all(session, organization_id, rows)
@@ -273,7 +303,25 @@ def _ending(error: Exception) -> str:
     return "failed"
 
 
-def _rows(document: dict[str, Any], run_id: UUID, moment: datetime) -> Iterator[dict[str, Any]]:
+def _put_in(document: dict[str, Any], consultation: Consultation) -> dict[str, float]:
+    """Put the models' diagnoses into the document, and what there is to say about them.
+
+    Returns:
+        By incident, the confidence that was stated before it was calibrated.
+    """
+    found = {exchange.question.incident: exchange for exchange in consultation.exchanges}
+    for incident in document["incidents"]:
+        if exchange := found.get(incident["id"]):
+            incident["diagnosis"] = json_report.diagnosis_document(exchange.diagnosis)
+    document["problems"] += [
+        {"source": problem.source, "reason": problem.reason} for problem in consultation.problems
+    ]
+    return {incident: exchange.judgement.stated for incident, exchange in found.items()}
+
+
+def _rows(
+    document: dict[str, Any], run_id: UUID, moment: datetime, stated: Mapping[str, float]
+) -> Iterator[dict[str, Any]]:
     """A row of `analyses` for each test of each incident."""
     for incident in document["incidents"]:
         diagnosis = incident["diagnosis"]
@@ -282,6 +330,8 @@ def _rows(document: dict[str, Any], run_id: UUID, moment: datetime) -> Iterator[
             "incident_id": incident["id"],
             "fingerprint": incident["fingerprint"],
             "component": storable(diagnosis["component"]),
+            "prompt": diagnosis.get("prompt"),
+            "stated_confidence": stated.get(incident["id"], diagnosis["confidence"]),
             "created_at": moment,
         } | {key: diagnosis[key] for key in _COPIED}
         for test in incident["tests"]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from heisenberg.backend.retry import retry_from_settings
@@ -53,19 +54,22 @@ class Models:
             for number, name in enumerate(settings.model)
         ]
         for circuit in self._circuits:
-            metrics.watch_circuit(circuit.name, lambda circuit=circuit: circuit.is_open)
+            metrics.watch_circuit(circuit.name, partial(_is_open, circuit))
 
     @property
-    def context_tokens(self) -> int | None:
-        """Budget of a question; None when no model is asked."""
-        return self._settings.model_context_tokens if self._circuits else None
+    def context_tokens(self) -> int:
+        """Budget of a question."""
+        return self._settings.model_context_tokens
 
     async def consult(
         self, organization_id: UUID, test_run_id: UUID, questions: Sequence[Question]
     ) -> Consultation:
         """Have the questions about a run answered; whatever goes wrong is told, not raised."""
         settings = self._settings
-        calibration = await self._calibrations.of(organization_id)
+        calibrations = {
+            circuit.name: await self._calibrations.get(organization_id, circuit.name)
+            for circuit in self._circuits
+        }
         consultant = Consultant(
             self._circuits,
             prices=self._prices,
@@ -76,7 +80,7 @@ class Models:
             retrying=retry_from_settings(settings, self._metrics.retried),
             max_output_tokens=settings.model_output_tokens,
             concurrency=settings.model_concurrency,
-            calibrate=calibration,
+            calibrate=calibrations.__getitem__,
         )
         return await consultant.consult(questions)
 
@@ -84,6 +88,10 @@ class Models:
         """Give up the connections."""
         for circuit in self._circuits:
             await circuit.close()
+
+
+def _is_open(circuit: Circuit) -> bool:
+    return circuit.is_open
 
 
 def _access(settings: Settings, name: str, *, is_first: bool) -> Access:

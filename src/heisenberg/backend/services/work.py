@@ -16,6 +16,7 @@ from heisenberg.backend.analyze_schemas import AnalyzeRequest
 from heisenberg.backend.logging import get_logger
 from heisenberg.backend.services.material import InconsistentError, lay_out
 from heisenberg.delivery import json_report
+from heisenberg.model.question import Question  # noqa: TC001 (msgspec reads annotations)
 from heisenberg.pipeline import prepare_run
 
 if TYPE_CHECKING:
@@ -33,6 +34,8 @@ class Job(Struct, frozen=True, array_like=True):
     request_id: str
     body: bytes
     """Of `POST /analyze`; it is read and checked here, where it holds nobody up."""
+    context_tokens: int | None = None
+    """Budget of a question for a model; None when none is to be asked."""
 
 
 class Wrong(Struct, frozen=True, array_like=True):
@@ -53,6 +56,8 @@ class Analysed(Struct, frozen=True, array_like=True, tag="analysed"):
     commit_sha: str | None
     branch: str | None
     pull_request_number: int | None
+    questions: tuple[Question, ...] = ()
+    """One an incident, in the order of the document; they hold no secrets."""
 
 
 class Invalid(Struct, frozen=True, array_like=True, tag="invalid"):
@@ -106,9 +111,14 @@ def _analysed(job: Job, folder: Path) -> Analysed:
     request = read_request(job.body)
     with TemporaryDirectory(dir=folder) as private:
         material = lay_out(request, type(folder)(private))
-        report = prepare_run(
-            material.run, material.logs, material.sources, counts=material.counts
-        ).report
+        prepared = prepare_run(
+            material.run,
+            material.logs,
+            material.sources,
+            counts=material.counts,
+            context_tokens=job.context_tokens,
+        )
+    report = prepared.report
     document = json_report.to_document(report)
     document["problems"][:0] = [{"source": p.source, "reason": p.reason} for p in material.problems]
     log.info(
@@ -124,6 +134,7 @@ def _analysed(job: Job, folder: Path) -> Analysed:
         request.commit_sha or None,
         request.branch or None,
         request.pull_request_number,
+        prepared.questions,
     )
 
 
