@@ -11,6 +11,7 @@ from heisenberg.analysis.correlate import correlate
 from heisenberg.analysis.facts import read_facts
 from heisenberg.analysis.fingerprint import digest, fingerprint
 from heisenberg.diagnosis.context import Context
+from heisenberg.diagnosis.disclosure import without_secrets
 from heisenberg.diagnosis.engine import diagnose
 from heisenberg.diagnosis.verify import Verifier
 from heisenberg.errors import NoReportError, ReadError, SourceError
@@ -58,7 +59,8 @@ def analyze(
         progress: Told what is being done, for long work.
 
     Returns:
-        The report: every failed or flaky test in one incident, every incident diagnosed.
+        The report: every failed or flaky test in one incident, every incident diagnosed, and no
+        secret of an artefact in it.
 
     Raises:
         SourceError: A path does not exist or cannot be walked.
@@ -75,13 +77,14 @@ def analyze(
     problems = (*found.problems, *reports.problems, *extra.problems, *_apart(reports.runs))
     if not reports.runs:
         raise NoReportError(_no_report(paths, problems))
-    report = analyze_run(
+    report, beside = _analyze(
         merge.merge(reports.runs),
         (*extra.logs, *reports.logs),
         {a.source: a for a in found.artefacts},
-        progress=progress,
+        None,
+        progress,
     )
-    return replace(report, problems=(*problems, *report.problems))
+    return without_secrets(replace(report, problems=(*problems, *report.problems)), beside)
 
 
 def analyze_run(
@@ -102,8 +105,20 @@ def analyze_run(
         progress: Told what is being done, for long work.
 
     Returns:
-        The report: every failed or flaky test in one incident, every incident diagnosed.
+        The report: every failed or flaky test in one incident, every incident diagnosed, and no
+        secret of an artefact in it.
     """
+    return without_secrets(*_analyze(run, logs, sources, counts, progress))
+
+
+def _analyze(
+    run: Run,
+    logs: Iterable[Artefact],
+    sources: Mapping[str, Artefact],
+    counts: Counts | None,
+    progress: Callable[[str], None],
+) -> tuple[Report, list[str]]:
+    """Analyse a run: a report that may hold secrets, and the texts that it was drawn from."""
     counts = counts or _counts(run)
     opened: list[Log] = []
     problems: list[Problem] = []
@@ -123,7 +138,17 @@ def analyze_run(
     finally:
         for log in opened:
             log.close()
-    return Report(counts, incidents, tuple(problems))
+    return Report(counts, incidents, tuple(problems)), _texts(correlation)
+
+
+def _texts(correlation: Correlation) -> list[str]:
+    """What the failures and the records beside them say."""
+    texts: dict[str, None] = {}
+    for failed in correlation.tests:
+        texts[failed.facts.failure.text] = None
+        for suspect in failed.suspects:
+            texts |= dict.fromkeys(record.text for record in (suspect.root, *suspect.chain))
+    return list(texts)
 
 
 def sort_out(
