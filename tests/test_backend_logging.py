@@ -39,7 +39,7 @@ from heisenberg.backend.logging import (
     request_id_ctx,
 )
 from heisenberg.backend.middleware import AccessLogMiddleware, RequestIDMiddleware
-from heisenberg.backend.redaction import redact
+from heisenberg.redact import redact
 from heisenberg.text import visible
 from serving import serving
 

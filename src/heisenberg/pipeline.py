@@ -6,7 +6,7 @@ each; whoever called it has the questions answered, or not, by `diagnosis.consul
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
@@ -18,6 +18,7 @@ from heisenberg.analysis.fingerprint import digest, fingerprint
 from heisenberg.analysis.happenings import template
 from heisenberg.analysis.windows import Span, own_span
 from heisenberg.diagnosis.context import Context
+from heisenberg.diagnosis.disclosure import without_secrets
 from heisenberg.diagnosis.engine import diagnose
 from heisenberg.diagnosis.question import ask_about
 from heisenberg.diagnosis.verify import Verifier
@@ -58,7 +59,8 @@ class Prepared:
     """A run that is analysed offline, and what a model could be asked about it."""
 
     report: Report
-    """Every failed or flaky test in one incident, every incident diagnosed."""
+    """Every failed or flaky test in one incident, every incident diagnosed, and no secret of an
+    artefact in it."""
     questions: tuple[Question, ...] = ()
     """One an incident, in the order of the report; none when none were wanted."""
 
@@ -103,15 +105,14 @@ def prepare(
     problems = (*found.problems, *reports.problems, *extra.problems, *_apart(reports.runs))
     if not reports.runs:
         raise NoReportError(_no_report(paths, problems))
-    prepared = prepare_run(
+    return prepare_run(
         merge.merge(reports.runs),
         (*extra.logs, *reports.logs),
         {a.source: a for a in found.artefacts},
+        problems=problems,
         context_tokens=context_tokens,
         progress=progress,
     )
-    report = replace(prepared.report, problems=(*problems, *prepared.report.problems))
-    return replace(prepared, report=report)
 
 
 def prepare_run(  # noqa: PLR0913 (what a run consists of)
@@ -120,6 +121,7 @@ def prepare_run(  # noqa: PLR0913 (what a run consists of)
     sources: Mapping[str, Artefact],
     *,
     counts: Counts | None = None,
+    problems: Sequence[Problem] = (),
     context_tokens: int | None = None,
     progress: Callable[[str], None] = lambda _: None,
 ) -> Prepared:
@@ -130,34 +132,47 @@ def prepare_run(  # noqa: PLR0913 (what a run consists of)
         logs: What its services wrote.
         sources: Every artefact that may be cited, by `Artefact.source`.
         counts: Tests by outcome, when the run does not hold all of them.
+        problems: What was found wrong before.
         context_tokens: Of a question's prompt at most; None for no questions.
         progress: Told what is being done, for long work.
     """
     counts = counts or _counts(run)
     opened: list[Log] = []
-    problems: list[Problem] = []
+    told = list(problems)
     try:
         if _has_failures(run):
-            _open(logs, opened, problems)
+            _open(logs, opened, told)
         progress("correlating")
         correlation = correlate(run, opened, progress)
         progress("diagnosing")
         verifier = Verifier(sources, log_readers.count_lines)
         diagnosed = _diagnosed(run, correlation, verifier, counts.passed)
-        questions: tuple[Question, ...] = ()
-        if context_tokens is not None:
-            asker = _Asker(run, correlation, opened, verifier, counts, context_tokens)
-            questions = tuple(asker.ask(context, incident) for context, incident in diagnosed)
-        problems += [
+        told += [
             Problem(source, f"its clock is off, so its times were corrected: {offset.reason}")
             for source, offset in correlation.offsets.items()
         ]
-        problems += [Problem(log.source, reason) for log in opened for reason in log.problems]
+        told += [Problem(log.source, reason) for log in opened for reason in log.problems]
+        report = Report(counts, tuple(incident for _, incident in diagnosed), tuple(told))
+        report = without_secrets(report, _texts(correlation))
+        questions: tuple[Question, ...] = ()
+        if context_tokens is not None:
+            asker = _Asker(run, correlation, opened, verifier, counts, context_tokens)
+            contexts = (context for context, _ in diagnosed)
+            questions = tuple(map(asker.ask, contexts, report.incidents))
     finally:
         for log in opened:
             log.close()
-    report = Report(counts, tuple(incident for _, incident in diagnosed), tuple(problems))
     return Prepared(report, questions)
+
+
+def _texts(correlation: Correlation) -> list[str]:
+    """What the failures and the records beside them say."""
+    texts: dict[str, None] = {}
+    for failed in correlation.tests:
+        texts[failed.facts.failure.text] = None
+        for suspect in failed.suspects:
+            texts |= dict.fromkeys(record.text for record in (suspect.root, *suspect.chain))
+    return list(texts)
 
 
 def sort_out(

@@ -29,7 +29,7 @@ import msgspec
 import structlog
 
 from heisenberg import text
-from heisenberg.backend.redaction import REDACTED, is_secret_name, may_hold_secrets, redact
+from heisenberg.redact import REDACTED, is_secret_name, may_hold_secrets, redact
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -323,7 +323,7 @@ def _are_innocent(names: Iterable[object]) -> bool:
     for name in names:
         if type(name) is not str or not name.isascii():
             return False
-        if is_secret_name(name) or may_hold_secrets(name):
+        if is_secret_name(name) or redact(name) != name:
             return False
         if len(_innocent) < MAX_INNOCENT:
             _innocent.add(name)

@@ -19,7 +19,7 @@ from heisenberg.diagnosis.tokens import estimate_tokens
 from heisenberg.model.diagnosis import Owner
 from heisenberg.model.logs import Level
 from heisenberg.model.question import Item, ItemKind, Line, Question
-from heisenberg.redact import PLACEHOLDER, Redactor
+from heisenberg.redact import Redactor
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -52,6 +52,7 @@ HEAD_LINES, TAIL_LINES = 4, 8
 """Lines of a long record that are sent: its beginning, and its end."""
 ERROR_LINES = 18
 """Lines of a failure that are sent."""
+_PLACEHOLDER = re.compile(r"<[a-z_]+:\d+>")
 MIN_STRETCH = 4
 """Characters that a stretch needs to be worth quoting."""
 
@@ -348,7 +349,7 @@ def _redacted(draft: Draft, redactor: Redactor) -> list[tuple[str, tuple[Citatio
     lines = []
     for line in whole.split("\n"):
         shown = _clean(line, MAX_LINE)
-        stretches = (s.strip() for s in PLACEHOLDER.split(shown.removesuffix(text.ELLIPSIS)))
+        stretches = (s.strip() for s in _PLACEHOLDER.split(shown.removesuffix(text.ELLIPSIS)))
         citations = tuple(replace(model, quote=s) for s in stretches if len(s) >= MIN_STRETCH)
         lines.append((shown, citations))
     return lines
