@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import itertools
 import os
 import shutil
@@ -15,6 +16,7 @@ from contract import Contract
 from heisenberg.backend import migrate
 from heisenberg.backend.app import create_app
 from heisenberg.backend.config import PREFIX, SECRET_VARIABLES, Settings, load_settings
+from heisenberg.backend.logging import configure_logging
 from model_server import ModelServer
 from servers import Postgres, Valkey
 
@@ -112,6 +114,15 @@ def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in list(os.environ):
         if name.startswith((PREFIX, "OTEL_")) or name in SECRET_VARIABLES:
             monkeypatch.delenv(name)
+
+
+@pytest.fixture
+def log() -> Iterator[io.StringIO]:
+    """What the service logs, one JSON object a line."""
+    stream = io.StringIO()
+    configure_logging("INFO", stream=stream)
+    yield stream
+    configure_logging()
 
 
 @pytest.fixture

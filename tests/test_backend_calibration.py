@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 from uuid import UUID, uuid4
@@ -21,6 +22,7 @@ from heisenberg.diagnosis.calibration import Calibration, learn
 from heisenberg.model.feedback import Verdict
 
 if TYPE_CHECKING:
+    import io
     from collections.abc import AsyncIterator
     from pathlib import Path
 
@@ -205,7 +207,7 @@ class TestCalibrations:
 
     async def test_what_was_known_counts_while_the_database_is_away(
         self, own_postgres: Postgres, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
-        capsys: pytest.CaptureFixture[str],
+        log: io.StringIO,
     ) -> None:  # fmt: skip
         """An outage ends no analysis and forgets nothing, and is looked into once a minute."""
         settings = load_settings(_env_file=None, database_url=own_postgres.url(), data_dir=tmp_path)
@@ -226,6 +228,6 @@ class TestCalibrations:
 
         assert [known] * 3 == found
         assert Calibration() == stranger
-        said = "".join(capsys.readouterr())
-        assert 2 == said.count("calibration.unread")
-        assert "Traceback" not in said
+        lines = [json.loads(line) for line in log.getvalue().splitlines()]
+        assert ["calibration.unread"] * 2 == [line["event"] for line in lines]
+        assert not any("exception" in line for line in lines)

@@ -15,7 +15,7 @@ import pytest
 from alembic import command
 from alembic.config import Config
 from alembic.script import ScriptDirectory
-from sqlalchemy import inspect, text
+from sqlalchemy import func, inspect, select, text
 
 from heisenberg.backend import migrate
 from heisenberg.backend.config import load_settings
@@ -223,6 +223,23 @@ class TestMigrationScripts:
 
         assert set(Base.metadata.tables[table].columns.keys()) == await columns(settings, table)
         assert owners == set(await references(settings, table))
+
+    async def test_an_organization_goes_with_all_that_is_its_own(self, database_url: str) -> None:
+        """Nothing of it is left in any table, and nothing keeps it from going."""
+        settings = settings_for(database_url)
+        await insert_analysis(settings)
+        await insert_of_models(settings)
+        database = Database(settings)
+
+        async with database.write() as session:
+            await session.execute(text("DELETE FROM organizations"))
+        async with database.read() as session:
+            left = {
+                table.name: await session.scalar(select(func.count()).select_from(table))
+                for table in Base.metadata.sorted_tables
+            }
+        await database.close()
+        assert dict.fromkeys(Base.metadata.tables, 0) == left
 
     async def test_old_analyses_get_empty_columns(self, database_url: str) -> None:
         """Rows of the version before are kept, and what was not known of them is NULL."""

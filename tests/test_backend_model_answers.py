@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import signal
 import subprocess
@@ -24,6 +25,7 @@ from heisenberg.backend.services.model_answers import DatabaseAnswers
 from heisenberg.diagnosis.answers import AnswerKey
 
 if TYPE_CHECKING:
+    import io
     from collections.abc import AsyncIterator, Callable
     from pathlib import Path
 
@@ -301,7 +303,7 @@ async def tell(process: asyncio.subprocess.Process, what: bytes) -> bytes:
 
 class TestOutage:
     async def test_a_database_that_is_away_costs_a_call(
-        self, own_postgres: Postgres, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+        self, own_postgres: Postgres, tmp_path: Path, log: io.StringIO
     ) -> None:
         """It is as if nothing were kept and nobody else asked, and the log warns of it."""
         own_postgres.stop()
@@ -311,9 +313,11 @@ class TestOutage:
             await answers.release(KEY)
 
         assert (None, True) == (got, claimed)
-        said = "".join(capsys.readouterr())
-        assert 3 == said.count("model_answers.failed")
-        assert "Traceback" not in said
+        lines = [json.loads(line) for line in log.getvalue().splitlines()]
+        assert ["get", "claim", "put"] == [line["work"] for line in lines]
+        assert {("model_answers.failed", "warning", False)} == {
+            (line["event"], line["level"], "exception" in line) for line in lines
+        }
 
     async def test_a_database_that_hangs_costs_little_time(
         self, own_postgres: Postgres, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -331,13 +335,13 @@ class TestOutage:
         assert (None, True) == (got, claimed)
 
     async def test_an_error_of_ours_is_told_with_its_trace(
-        self, empty_sqlite_url: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+        self, empty_sqlite_url: str, tmp_path: Path, log: io.StringIO
     ) -> None:
         """A table that is not there ends no analysis either, and can be found in the log."""
         async with away(empty_sqlite_url, tmp_path) as answers:
             assert await answers.claim(KEY)
 
-        assert "no such table" in "".join(capsys.readouterr())
+        assert "no such table" in json.loads(log.getvalue())["exception"]["message"]
 
 
 @asynccontextmanager
