@@ -21,17 +21,17 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[tuple[tuple[Path, ...], tuple
     """Make the pipeline return a fixed report, and record what it was asked."""
     recorded: list[tuple[tuple[Path, ...], tuple[Path, ...]]] = []
 
-    def analyze(paths: Sequence[Path], logs: Sequence[Path] = (), **_: object) -> Report:
+    def prepare(paths: Sequence[Path], logs: Sequence[Path] = (), **_: object) -> pipeline.Prepared:
         recorded.append((tuple(paths), tuple(logs)))
-        return a_report()
+        return pipeline.Prepared(a_report())
 
-    monkeypatch.setattr(pipeline, "analyze", analyze)
+    monkeypatch.setattr(pipeline, "prepare", prepare)
     return recorded
 
 
 def returning(report: Report, monkeypatch: pytest.MonkeyPatch) -> None:
     """Make the pipeline return this report."""
-    monkeypatch.setattr(pipeline, "analyze", lambda *_, **__: report)
+    monkeypatch.setattr(pipeline, "prepare", lambda *_, **__: pipeline.Prepared(report))
 
 
 def test_paths_and_logs_reach_the_pipeline(
