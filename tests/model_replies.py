@@ -10,6 +10,7 @@ if TYPE_CHECKING:
 
 _ITEM = re.compile(r"\[(E\d+)\] (\w+)")
 _LINE = re.compile(r"(E\d+)\| (.*)")
+_TOLD = re.compile(r"^H\| (.*)", re.MULTILINE)
 _HYPOTHESIS = re.compile(r"owner (\w+), mechanism (\w+), confidence")
 
 
@@ -35,14 +36,18 @@ def agreeing(asked: Asked, **changes: Any) -> dict[str, Any]:
     quote = line.removesuffix("…")[:200].rstrip()
     hypothesis = _HYPOTHESIS.search(asked.user)
     assert hypothesis
+    told = _TOLD.search(asked.user)
+    assert told
+    shown = f"[{item}] cause" in asked.user
+    said = told[1] if shown else " ".join(re.findall("[A-Za-z]{3,}", quote))
     proof = [{"item": item, "quote": quote}]
     answer: dict[str, Any] = {
         "owner": hypothesis[1],
         "mechanism": hypothesis[2],
         "symptom": "timeout",
         "component": "unknown",
-        "root_cause": {"text": f"The evidence says: {quote}"[:500], "evidence": proof},
-        "suggested_fix": {"text": f"Look into this: {quote}"[:500], "evidence": proof},
+        "root_cause": {"text": f"Indeed {said}", "evidence": proof},
+        "suggested_fix": {"action": "handle_case", "target": "unknown", "evidence": proof},
         "alternatives": [],
         "missing": [],
         "confidence": 0.9,
@@ -57,4 +62,5 @@ def inventing(asked: Asked) -> dict[str, Any]:
         {"item": "E77", "quote": "disk full"},
     ]
     claim = {"text": "The Java heap ran out of memory.", "evidence": proof}
-    return agreeing(asked, root_cause=claim, suggested_fix=claim)
+    fix = {"action": "free_resources", "target": "heap", "evidence": proof}
+    return agreeing(asked, root_cause=claim, suggested_fix=fix)

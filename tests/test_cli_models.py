@@ -117,7 +117,7 @@ class TestAnalyze:
 
         said = found["incidents"][0]["diagnosis"]
         assert (name, "diagnosis-1") == (said["engine"], said["prompt"])
-        assert said["root_cause"].startswith("The evidence says:")
+        assert said["root_cause"].startswith("Indeed ")
         assert said["input_tokens"] > 0
         assert (said["cost_usd"] == 0) == name.startswith("compatible")
         assert "logs/payments.log" == said["evidence"][0]["source"]
@@ -150,7 +150,7 @@ class TestAnalyze:
         assert "PRODUCT  unhandled exception in payments" in done.stdout
         assert (False, MODEL) == (line["is_followed"], line["model"])
         assert "The Java heap ran out of memory." == line["answer"]["root_cause"]["text"]
-        assert {"root_cause", "suggested_fix"} >= {d["claim"] for d in line["dropped"]} != set()
+        assert ["root_cause"] == [d["claim"] for d in line["dropped"]]
         assert model_server.questions[0].user == line["user"]
         assert model_server.questions[0].system == line["system"]
 

@@ -177,7 +177,7 @@ class TestAnswers:
         assert after.cost_usd > 0
         assert [CallOutcome.UNPROVEN] == desk.outcomes
         assert "dropped root_cause of its answer: a quote does not stand in E1" in reasons(found)
-        assert "'E77' was not sent" in reasons(found)
+        assert "E77 was not sent" in reasons(found)
         assert "nothing of its answer is proven; the offline diagnosis stands" in reasons(found)
 
     async def test_nothing_is_asked_without_evidence(self, model_server: ModelServer) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,9 +17,10 @@ from hypothesis import strategies as st
 from heisenberg import pipeline
 from heisenberg.delivery import json_report
 from heisenberg.diagnosis.answer import MAX_CITED, Answer, read_answer
-from heisenberg.diagnosis.judgement import DISAGREES, FAILURE_ALONE, STANDS, UNNAMED, judge
+from heisenberg.diagnosis.judgement import FAILURE_ALONE, LOOSE, STANDS, judge
 from heisenberg.diagnosis.prompt import evidence_text
 from heisenberg.model.diagnosis import Mechanism, Owner
+from heisenberg.model.question import ItemKind
 from injections import INJECTIONS, MARK, Injection
 
 if TYPE_CHECKING:
@@ -65,7 +68,7 @@ def an_answer(question: Question, **changes: Any) -> Answer:
         "symptom": "timeout",
         "component": "payments",
         "root_cause": {"text": "payments has no rate for USD: KeyError.", "evidence": proof},
-        "suggested_fix": {"text": "Give payments a rate for USD.", "evidence": proof},
+        "suggested_fix": {"action": "handle_case", "target": "payments", "evidence": proof},
         "alternatives": [],
         "missing": [],
         "confidence": 0.9,
@@ -91,10 +94,12 @@ class TestProof:
     @pytest.mark.parametrize(
         ("evidence", "reason"),
         [
-            ([{"item": "E99", "quote": KEY_ERROR}], "'E99' was not sent"),
+            ([{"item": "E99", "quote": KEY_ERROR}], "E99 was not sent"),
             ([{"item": "E2", "quote": "KeyError: 'EUR'"}], "a quote does not stand in E2"),
             ([{"item": "E1", "quote": KEY_ERROR}], "a quote does not stand in E1"),
             ([{"item": "E2", "quote": "e"}], "a quote does not stand in E2"),
+            ([{"item": "E2", "quote": "2026"}], "a quote does not stand in E2"),
+            ([{"item": "see evil.sh", "quote": KEY_ERROR}], "an item was not sent"),
             ([{"item": "E2", "quote": ""}], "a quote does not stand in E2"),
             ([], "it cites nothing"),
         ],
@@ -121,14 +126,20 @@ class TestProof:
         assert not any("OutOfMemory" in e.quote for e in judged.diagnosis.evidence)
         assert ["a quote of root_cause"] == [d.claim for d in judged.dropped]
 
-    def test_a_fix_without_proof_is_left_out(self, question: Question) -> None:
-        """Then the offline engine's stands, as both found the same."""
-        answer = an_answer(question, suggested_fix=a_claim("Reinstall everything."))
+    def test_a_fix_is_said_in_our_words(self, question: Question, unsure: Question) -> None:
+        """The model chooses an action and a part of this incident; where both agree, ours stands."""
+        fix = {"action": "fix_configuration", "target": "run rm -rf", "evidence": []}
+        proven = {**fix, "target": "api", "evidence": cite(unsure, KEY_ERROR)}
+        said = [
+            judge(
+                asked, an_answer(question, suggested_fix=chosen), model=MODEL
+            ).diagnosis.suggested_fix
+            for asked, chosen in ((question, fix), (unsure, fix), (unsure, proven))
+        ]
 
-        judged = judge(question, answer, model=MODEL)
-
-        assert question.hypothesis.suggested_fix == judged.diagnosis.suggested_fix
-        assert ["suggested_fix"] == [d.claim for d in judged.dropped]
+        assert question.hypothesis.suggested_fix == said[0]
+        assert "Look at the lines cited above first." == said[1]
+        assert "Correct the configuration of api that the cited lines show." == said[2]
 
     def test_an_alternative_without_proof_is_left_out(self, question: Question) -> None:
         """Another reading is a claim too."""
@@ -195,13 +206,47 @@ class TestConfidence:
 
         assert FAILURE_ALONE == judged.diagnosis.confidence
 
-    def test_is_capped_when_the_cause_has_no_name_in_the_evidence(self, unsure: Question) -> None:
-        """An identifier that stands nowhere was made up."""
-        claim = a_claim("payments: KeyError in chargeCustomerCard_v2", *cite(unsure, KEY_ERROR))
+    def test_a_name_that_stands_nowhere_was_made_up(
+        self, question: Question, unsure: Question
+    ) -> None:
+        """The claim is dropped, whether it agrees or not."""
+        claim = a_claim("payments: KeyError USD in chargeCustomerCard_v2", *cite(unsure, KEY_ERROR))
 
-        judged = judge(unsure, an_answer(unsure, root_cause=claim, confidence=1.0), model=MODEL)
+        for asked in (question, unsure):
+            judged = judge(asked, an_answer(asked, root_cause=claim), model=MODEL)
 
-        assert UNNAMED == judged.diagnosis.confidence
+            assert not judged.is_models
+            assert "it names what no evidence shows" == judged.dropped[0].reason
+
+    def test_a_line_that_nothing_ties_to_the_failure_proves_little(self, unsure: Question) -> None:
+        """Whoever sends a request may have it logged: it is a guess, and only where rules have none."""
+        lost = replace(
+            unsure, hypothesis=replace(unsure.hypothesis, owner=Owner.INSUFFICIENT_EVIDENCE)
+        )
+        differing = next(i for i in unsure.items if i.kind is ItemKind.DIFFERENCE)
+        line = max(differing.text, key=len)
+        words = " ".join(sorted(set(re.findall("[a-z]{4,}", line)))[:6])
+        claim = a_claim(words, {"item": differing.id, "quote": line[:300]})
+
+        dropped = judge(unsure, an_answer(unsure, root_cause=claim), model=MODEL)
+        guess = judge(lost, an_answer(lost, root_cause=claim, confidence=1.0), model=MODEL)
+
+        assert not dropped.is_models
+        assert (True, LOOSE) == (guess.is_models, guess.diagnosis.confidence)
+
+    def test_alternatives_are_no_surer_than_the_diagnosis(self, unsure: Question) -> None:
+        """And not having enough evidence is no alternative."""
+        others = [
+            {"owner": o, "mechanism": m, "confidence": 1.0, "evidence": cite(unsure, KEY_ERROR)}
+            for o, m in (("environment", "configuration"), ("insufficient_evidence", "clock"))
+        ]
+
+        said = judge(
+            unsure, an_answer(unsure, alternatives=others, confidence=0.1), model=MODEL
+        ).diagnosis
+
+        assert {Owner.ENVIRONMENT, Owner.TEST} == {a.owner for a in said.alternatives}
+        assert all(a.confidence <= said.confidence for a in said.alternatives)
 
     def test_agreement_is_no_less_sure_than_the_rules(self, question: Question) -> None:
         """A modest model does not make a proven diagnosis less so."""
@@ -223,14 +268,16 @@ class TestConfidence:
 
         judged = judge(fair, an_answer(fair, owner="test", confidence=1.0), model=MODEL)
 
-        assert (Owner.TEST, DISAGREES) == (judged.diagnosis.owner, judged.diagnosis.confidence)
+        assert (Owner.TEST, 0.7) == (judged.diagnosis.owner, judged.diagnosis.confidence)
         assert Owner.PRODUCT == judged.diagnosis.alternatives[0].owner
 
     def test_is_calibrated(self, unsure: Question) -> None:
         """What was stated is kept beside what it is worth."""
         judged = judge(unsure, an_answer(unsure), model=MODEL, calibrate=lambda stated: stated / 2)
+        raised = judge(unsure, an_answer(unsure), model=MODEL, calibrate=lambda _: 0.99)
 
         assert judged.stated == 2 * judged.diagnosis.confidence > 0
+        assert raised.diagnosis.confidence == raised.stated  # its cap
 
     def test_a_model_that_abstains_leaves_the_offline_diagnosis(self, question: Question) -> None:
         """And adds what it misses."""
@@ -245,26 +292,30 @@ class TestConfidence:
 class TestNames:
     @pytest.mark.parametrize(
         ("said", "component"),
-        [("payments", "payments"), ("Payments", "payments"), ("KeyError", "KeyError")],
+        [("payments", "payments"), ("API", "api"), ("checkout.spec.ts", "checkout.spec.ts")],
     )
     def test_a_component_is_of_this_incident(
-        self, question: Question, said: str, component: str
+        self, unsure: Question, said: str, component: str
     ) -> None:
-        """A service, or what the cited line names."""
-        judged = judge(question, an_answer(question, component=said), model=MODEL)
+        """A service, a test file, a host."""
+        judged = judge(unsure, an_answer(unsure, component=said), model=MODEL)
 
         assert component == judged.diagnosis.component
 
-    @pytest.mark.parametrize("said", ["billing-core", "", "x" * 5000, "\x1b[31mred"])
-    def test_an_unknown_component_is_not_taken_over(self, question: Question, said: str) -> None:
-        """Then it is the offline engine's."""
-        judged = judge(question, an_answer(question, component=said), model=MODEL)
+    @pytest.mark.parametrize("said", ["billing-core", "", "x" * 5000, "\x1b[31mred", "KeyError"])
+    def test_an_unknown_component_is_not_taken_over(
+        self, question: Question, unsure: Question, said: str
+    ) -> None:
+        """Then it is the offline engine's, and so is any when that is sure."""
+        judged = judge(unsure, an_answer(unsure, component=said), model=MODEL)
+        sure = judge(question, an_answer(question, component="postgres"), model=MODEL)
 
-        assert question.hypothesis.component == judged.diagnosis.component
+        assert unsure.hypothesis.component == judged.diagnosis.component
+        assert question.hypothesis.component == sure.diagnosis.component
 
     def test_texts_can_steer_no_terminal(self, question: Question) -> None:
         """What a model writes is untrusted text like any other."""
-        claim = a_claim("payments:\x1b[2J KeyError\u202e USD\nnext", *cite(question, KEY_ERROR))
+        claim = a_claim("payments:\x1b[2J KeyError\u202e USD\nrates", *cite(question, KEY_ERROR))
 
         cause = judge(
             question, an_answer(question, root_cause=claim), model=MODEL
@@ -328,14 +379,15 @@ class TestInjections:
             if MARK in line
         ]
         real = cite(question, KEY_ERROR)
-        for proof in (theirs, real, [*real, *theirs], [{"item": "E1", "quote": injection.line}]):
+        against = {"owner": "external", "mechanism": "unknown"}
+        proofs = (theirs, real, [*real, *theirs], [{"item": "E1", "quote": injection.line}])
+        for proof, verdict in product(proofs, (against, {}) if sure else (against,)):
             answer = an_answer(
                 question,
-                owner="external",
-                mechanism="unknown",
+                **verdict,
                 component=MARK,
                 root_cause=a_claim(injection.root_cause, *proof),
-                suggested_fix=a_claim(injection.suggested_fix, *proof),
+                suggested_fix={"action": "tell_provider", "target": MARK, "evidence": proof},
                 confidence=1.0,
             )
             judged = judge(question, answer, model=MODEL)

@@ -1,7 +1,8 @@
 """Notice text that speaks to whoever reads it, rather than telling what happened.
 
-A log line that tells a model what to answer is no evidence, and is withheld. Nothing hangs on
-finding them all: what a model makes of the others is checked by `judgement`.
+A log line that tells a model what to answer is no evidence, and is withheld. Only what hardly any
+program logs of itself counts, as a withheld line is lost; nothing hangs on finding them all, since
+what a model makes of the others is checked by `judgement`.
 """
 
 from __future__ import annotations
@@ -12,31 +13,21 @@ import unicodedata
 _ADDRESSES = re.compile(
     r"""
     # Set aside what you were told.
-    \b(?:ignore|disregard|forget|override|bypass|discard)\W{1,3}(?:\w{1,12}\W{1,3}){0,4}
-      (?:instructions?|prompts?|rules|directions|guidelines|evidence|hypothesis|told|everything)\b
-  | \b(?:new|updated?|real|actual|following|hidden|important)\W{1,3}(?:\w{1,12}\W{1,3}){0,2}
-      (?:instructions?|directives?)\b
+    \b(?:ignore|disregard|forget|override|bypass)\W{1,3}(?:\w{1,12}\W{1,3}){0,4}(?:instructions?|prompts?|guidelines)\b
     # You are somebody else.
-  | \byou(?:'re|\ are)\ (?:(?:now|no\ longer|an?|the|in)\ ){0,3}
-      (?:ai|assistant|llm|chatbot|(?:language\ )?model|developer\ mode|expert|analyst)\b
-  | \b(?:as|dear|hey|hello|hi|attention|note\ to|message\ (?:to|for)|memo\ (?:to|for))[ ,:]{1,2}
-      (?:(?:an?|the|any|all)\ )?
-      (?:ai|assistants?|language\ models?|llms?|chatgpt|gpt|claude|gemini|copilot|models?|analy[sz]er)\b
-  | \b(?:act|behave|respond|reply|answer)\ (?:as|like)\ (?:if|an?|the|though)\b
+  | \byou(?:'re|\ are)\ (?:now|no\ longer)\ (?:(?:an?|the)\ )?
+      (?:ai|assistant|llm|chatbot|(?:language\ )?model|expert|analyst)\b
+  | \b(?:dear|attention|note\ to|message\ (?:to|for)|memo\ (?:to|for))[ ,:]{1,2}(?:(?:the|any|all)\ )?
+      (?:ai|assistants?|language\ models?|llms?|chatgpt|gpt|claude|gemini|copilot)\b
     # What to answer.
-  | ["'*_]{0,2}\b(?:root[_ ]?cause|suggested[_ ]?fix)["'*_ ]{0,4}[:=]
-  | \b(?:owner|mechanism|verdict|diagnosis|confidence)\b["'*_ ]{0,4}(?:[:=]|is|as|to|(?:should|must)\ be)["'*_ ]{1,4}
-      (?:product|test|environment|external|insufficient_evidence|wrong_expectation|unhandled_exception|1\.0|100)\b
-  | \b(?:do\ not|don't|never|must\ not|should\ not)\ (?:cite|quote|blame|diagnose)\b
-  | \b(?:you|the\ (?:ai|assistant|model))\ (?:must|should|shall|will|need\ to|have\ to|are\ to)\ (?:(?:now|only|always|not)\ )?
-      (?:answer|reply|respond|say|conclude|report|output|ignore|cite|diagnose|classify|reveal|print|tell)\b
-  | \b(?:respond|reply|answer|output|conclude)\ (?:only|with|that|exactly|in\ json)\b
-  | \b(?:reveal|repeat|leak|exfiltrate|dump)\ (?:\w{1,10}\ ){0,3}(?:prompt|instructions|api\ key)\b
-  | \b(?:and|must|to)\ obey\b | \bsystem\ prompt\b | \bprompt\ injection\b | \bjailbreak\b
+  | ["']root_cause["']\s{0,3}: | \bsuggested_fix\b
+  | \b(?:you|the\ (?:ai|assistant|model))\ must\ (?:(?:now|only|always|not)\ )?
+      (?:answer|reply|say|conclude|cite|diagnose|classify)\b
+  | \b(?:reveal|repeat|leak)\ (?:\w{1,10}\ ){0,3}(?:system\ prompt|instructions)\b
     # The marks of a conversation, or of our own prompt.
-  | <\|[a-z_]{3,20}\|> | \[/?INST\] | <</?SYS>> | </?(?:system|assistant|human|instructions?|evidence)>
-  | ^\s{0,8}(?:\#{1,4}\s{0,3})?(?:assistant|human)\s{0,3}:\s | ^\s{0,8}\#{2,4}\s{0,3}(?:system|user|instructions?)\b
-  | ^\s{0,8}(?:E\d{1,3}|[HST])\|
+  | <\|[a-z_]{3,20}\|> | \[/?INST\] | <</?SYS>> | </?(?:system|assistant|human|instructions?)>
+  | ^\s{0,8}(?:\#{1,4}\s{0,3})?(?:assistant|human)\s{0,3}:\s | ^\s{0,8}\#{2,4}\s{0,3}(?:system|instructions?)\b
+  | ^\s{0,8}(?:[EST]\d{1,3}|[HST])\|
     # The same in some other languages.
   | \b(?:ignorez|ignoriere|ignora|ignore|zignoruj|ignoruj)\b[^\n]{0,40}
       \b(?:anweisungen|instrucciones|istruzioni|instruções|instrukcj\w{1,5}|polecen\w{1,5})\b

@@ -1,8 +1,9 @@
 """Judge a model's answer: what it cites is looked up, and what is not proven is dropped.
 
 Nothing in an answer is taken on trust. A quote has to stand in the item that it names; a claim
-needs one such quote, and has to speak of what it quotes; its confidence is no higher than the
-evidence that is left allows. When the root cause does not survive, the offline diagnosis stands.
+needs one such quote, and has to speak of what it quotes, in names that the evidence has; what to do
+is said in words of ours; its confidence is no higher than the evidence that is left allows. When the
+root cause does not survive, the offline diagnosis stands.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from heisenberg import text
-from heisenberg.diagnosis.answer import MAX_CITED, MAX_LISTED, WANTED
+from heisenberg.diagnosis.answer import ACTIONS, MAX_CITED, MAX_LISTED, WANTED
 from heisenberg.diagnosis.instructions import speaks_to_reader
 from heisenberg.model.diagnosis import Alternative, Evidence, Mechanism, Owner
 from heisenberg.model.question import ItemKind
@@ -21,14 +22,18 @@ from heisenberg.redact import Redactor
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from heisenberg.diagnosis.answer import Answer, Cited, Claimed
+    from heisenberg.diagnosis.answer import Answer, Cited, Claimed, Fix
     from heisenberg.model.diagnosis import Diagnosis
     from heisenberg.model.question import Item, Line, Question
 
-MIN_QUOTE = 4
-"""Characters of a quote; fewer stand everywhere."""
+MIN_QUOTE = 12
+"""Characters of a quote; a shorter one needs two telling words."""
+MAX_QUOTE = 600
+"""Characters of a quote that are looked for: no line that is sent is so long."""
 MIN_SHARED = 2
-"""Telling words that a claim shares with what it cites."""
+"""Telling words that a claim shares with the lines that it cites, at least."""
+SPOKEN, SPOKEN_BESIDE_SURE = 0.25, 0.4
+"""Share of its telling words likewise; more where the rules are sure, and their lines alone count."""
 MAX_EVIDENCE = 8
 """Quotes of a diagnosis."""
 MAX_SENTENCE = 400
@@ -38,28 +43,24 @@ STANDS = 0.8
 labelled cases that it is so sure of, it is right in nearly all."""
 
 BOTH_SIDES = 0.95
-"""Most confidence when a log and a test's own failure prove it."""
+"""Most confidence when a suspected record of a log and a test's own failure prove it."""
 LOGS_ALONE = 0.85
 FAILURE_ALONE = 0.7
-ASIDE = 0.4
-"""When only steps or passing tests are cited."""
-DISAGREES = 0.75
-"""When the rules found something else and were fairly sure of it."""
-FAIRLY_SURE = 0.5
-UNNAMED = 0.4
-"""When the root cause names what no item shows."""
+LOOSE = 0.5
+"""When only lines are cited that nothing ties to the failure; a stranger may have made them."""
 
-_LOGGED = frozenset({ItemKind.CAUSE, ItemKind.SUSPECT, ItemKind.REQUEST, ItemKind.DIFFERENCE})
-_LINK = re.compile(
-    r"[a-z][a-z0-9+.-]{1,20}://|\bwww\.|\]\(|<\w+[^>]*>"
-    r"|\b[\w-]{2,}\.(?:com|net|org|io|dev|app|ai|co|info|biz|ru|cn|xyz|top|site|online|example|invalid)\b",
+_TIED = frozenset({ItemKind.CAUSE, ItemKind.REQUEST})
+"""What the rules tie to the failure; not what merely stands near it, or differs."""
+_FOLLOWABLE = re.compile(
+    r"[a-z][a-z0-9+.-]{1,20}://|\bwww\.|\]\(|<\w+[^>]*>|`|\[\.\]|@\w|\$\(|\||(?<!\w)--?[a-z]"
+    r"|\b\d{1,3}(?:\.\d{1,3}){3}\b",
     re.IGNORECASE,
 )
-"""Links, hosts and markup: what a reader might follow. A host that is at fault is the component."""
-_COMMAND = re.compile(
-    r"\b(?:curl|wget|rm\s+-|sudo|chmod|chown|bash|sh|powershell|eval|exec|base64|nc|ssh|scp)\s+\S|\|\s*(?:ba|z)?sh\b|\$\(",
-)
+"""Links, markup, commands, addresses and handles: what a reader might follow."""
+_HOST = re.compile(r"\b[\w-]{2,}(?:\.[\w-]+)*\.[a-z]{2,24}\b", re.IGNORECASE)
+_ITEM = re.compile(r"E\d{1,3}")
 _WORD = re.compile(r"[A-Za-z_][A-Za-z0-9_]{2,}|\d{2,}")
+_STEM = re.compile(r"(?:ing|ed|es|s|e)$")
 _NAME = re.compile(r"[A-Za-z0-9_./:-]*(?:[a-z][A-Z]|_|/|\w\.\w|[A-Z]{2}\w*[0-9_])[A-Za-z0-9_./:-]*")
 """What reads like an identifier, a path or a code rather than a word."""
 _DULL = frozenset(
@@ -117,7 +118,7 @@ def judge(
         dropped.append(Dropped("root_cause", "the model finds the evidence insufficient"))
         kept = replace(offline, missing=(*offline.missing, *_missing(question, answer)))
         return Judgement(kept, False, offline.confidence, tuple(dropped))
-    proof = _proof(question, answer.root_cause, "root_cause", dropped)
+    proof = _proof(question, answer.root_cause, dropped)
     if not proof:
         return Judgement(offline, False, offline.confidence, tuple(dropped))
     agrees = (answer.owner, answer.mechanism) == (offline.owner, offline.mechanism)
@@ -128,19 +129,25 @@ def judge(
         )
         dropped.append(Dropped("root_cause", reason))
         return Judgement(offline, False, offline.confidence, tuple(dropped))
-    fix = _proof(question, answer.suggested_fix, "suggested_fix", dropped)
-    stated = _confidence(question, answer, proof, agrees=agrees)
-    confidence = round(min(1.0, max(0.0, calibrate(stated))), 4)
+    fix_proof = () if agrees else _cited(question, answer.suggested_fix, dropped)
+    cap = _cap(question, proof, agrees=agrees)
+    stated = min(answer.confidence, cap)
+    confidence = min(cap, max(0.0, calibrate(stated)))
+    if agrees:  # two that looked at it in different ways say the same
+        confidence = max(confidence, offline.confidence)
+    confidence = round(confidence, 4)
     diagnosis = replace(
         offline,
         owner=answer.owner,
         mechanism=answer.mechanism,
         symptom=answer.symptom,
-        component=_component(question, answer, proof),
+        component=offline.component
+        if agrees and offline.confidence >= STANDS
+        else _component(question, answer.component),
         root_cause=_sentence(answer.root_cause.text),
-        suggested_fix=_sentence(answer.suggested_fix.text) if fix else _own_fix(offline, agrees),
+        suggested_fix=_fix(question, answer.suggested_fix, fix_proof, agrees=agrees),
         confidence=confidence,
-        evidence=_evidence(proof, fix, offline.evidence if agrees else ()),
+        evidence=_evidence(proof, fix_proof, offline.evidence if agrees else ()),
         alternatives=_alternatives(question, answer, confidence, dropped),
         missing=_missing(question, answer),
         engine=model,
@@ -162,27 +169,36 @@ class Found:
         return Evidence(self.line.source, self.line.line, self.quote, self.line.timestamp)
 
 
-def _proof(
-    question: Question, claim: Claimed, name: str, dropped: list[Dropped]
-) -> tuple[Found, ...]:
-    """What a claim cites and is there; nothing when it must be dropped."""
+def _proof(question: Question, claim: Claimed, dropped: list[Dropped]) -> tuple[Found, ...]:
+    """What the root cause cites and is there; nothing when it must be dropped."""
     reasons: list[str] = []
     found = _looked_up(question, claim.evidence, reasons)
     said = text.one_line(claim.text)
     if not said:
         reasons.append("it says nothing")
-    elif _LINK.search(said) or _COMMAND.search(said):
-        reasons.append("it holds a link or a command")
+    elif _is_followable(question, said):
+        reasons.append("it holds a link, an address or a command")
     elif speaks_to_reader(said):
         reasons.append("it instructs rather than tells")
-    elif found and not _speaks_of(said, found):
+    elif found and not _is_named(question, said):
+        reasons.append("it names what no evidence shows")
+    elif found and not _speaks_of(question, said, found):
         reasons.append("it does not speak of what it cites")
     elif found:
         if reasons:
-            dropped.append(Dropped(f"a quote of {name}", "; ".join(reasons)))
+            dropped.append(Dropped("a quote of root_cause", "; ".join(reasons)))
         return found
-    dropped.append(Dropped(name, "; ".join(reasons) or "it cites nothing"))
+    dropped.append(Dropped("root_cause", "; ".join(reasons) or "it cites nothing"))
     return ()
+
+
+def _cited(question: Question, fix: Fix, dropped: list[Dropped]) -> tuple[Found, ...]:
+    """What the suggestion cites and is there."""
+    reasons: list[str] = []
+    found = _looked_up(question, fix.evidence, reasons)
+    if not found:
+        dropped.append(Dropped("suggested_fix", "; ".join(reasons) or "it cites nothing"))
+    return found
 
 
 def _looked_up(question: Question, cited: Sequence[Cited], reasons: list[str]) -> tuple[Found, ...]:
@@ -192,7 +208,8 @@ def _looked_up(question: Question, cited: Sequence[Cited], reasons: list[str]) -
     for citation in cited[:MAX_CITED]:
         item = items.get(citation.item.strip().strip("[]"))
         if item is None:
-            reasons.append(f"{text.truncate(text.one_line(citation.item), 20)!r} was not sent")
+            known = _ITEM.fullmatch(citation.item)
+            reasons.append(f"{citation.item if known else 'an item'} was not sent")
             continue
         hit = _find(item, citation.quote)
         if hit is None:
@@ -208,70 +225,114 @@ def _find(item: Item, quote: str) -> Found | None:
     A model may fold white space or quote across a placeholder: then the stretch of the line that
     it means is taken, as only what stands there exactly may be cited.
     """
-    for part in quote.splitlines():
+    for part in quote[: 10 * MAX_QUOTE].splitlines():
         wanted = part.strip().removeprefix(f"{item.id}|").strip().rstrip(text.ELLIPSIS).strip()
-        if len(wanted) < MIN_QUOTE or speaks_to_reader(wanted):
+        if not _is_telling(wanted) or len(wanted) > MAX_QUOTE or speaks_to_reader(wanted):
             continue
         for line in item.lines:
             exact = next((wanted for stretch in line.exact if wanted in stretch), "")
             if not exact and text.fold_whitespace(wanted) in text.fold_whitespace(line.text):
                 inside = [s for s in line.exact if s in wanted]
-                exact = max(inside or [s for s in line.exact if wanted not in s], key=len)
+                exact = max(inside or line.exact, key=len, default="")
             if exact:
                 return Found(item, line, exact)
     return None
 
 
-def _speaks_of(said: str, found: Sequence[Found]) -> bool:
-    """Whether a sentence has telling words of the items that it cites."""
-    cited = {
-        word.lower() for hit in found for line in hit.item.text for word in _WORD.findall(line)
-    }
-    telling = {word.lower() for word in _WORD.findall(said)} - _DULL
-    return len(telling & cited) >= MIN_SHARED
+def _is_telling(quote: str) -> bool:
+    """Whether a quote is more than what stands anywhere."""
+    return len(quote) >= MIN_QUOTE or len(_telling(quote)) >= MIN_SHARED
 
 
-def _confidence(
-    question: Question, answer: Answer, proof: Sequence[Found], *, agrees: bool
-) -> float:
-    """The model's word, capped by what proves it, and by what speaks against it."""
-    kinds = {hit.item.kind for hit in proof}
-    if kinds & _LOGGED:
-        cap = BOTH_SIDES if ItemKind.ERROR in kinds else LOGS_ALONE
-    else:
-        cap = FAILURE_ALONE if ItemKind.ERROR in kinds else ASIDE
+def _telling(said: str) -> set[str]:
+    """The stems of the words of a text that are not in every text."""
+    return {_STEM.sub("", word) for w in _WORD.findall(said) if (word := w.lower()) not in _DULL}
+
+
+def _speaks_of(question: Question, said: str, found: Sequence[Found]) -> bool:
+    """Whether a sentence says, in the words of the lines that it cites, what they show.
+
+    Lines that nothing ties to the failure may be anybody's: they count only where the rules have no
+    idea at all, and then prove little (see `_cap`). Where the rules are sure, of the logs the lines
+    of their own proof count alone.
+    """
+    lines = [hit.line for hit in found if _is_tied(question, hit) or _is_lost(question)]
+    cited = {word for line in lines for word in _telling(line.text)}
+    named = {word for name in question.names for word in _telling(name)}
+    telling = _telling(said)
+    least = SPOKEN_BESIDE_SURE if question.hypothesis.confidence >= STANDS else SPOKEN
+    spoken = len(telling & (cited | named)) >= least * len(telling)
+    return spoken and len(telling & cited) >= MIN_SHARED
+
+
+def _is_tied(question: Question, hit: Found) -> bool:
+    """Whether the rules, or the failure itself, tie a line to what happened."""
     offline = question.hypothesis
-    if agrees:
-        # Two that looked at it in different ways say the same.
-        return max(min(answer.confidence, cap), offline.confidence)
-    if not _is_named(question, answer.root_cause.text):
-        cap = min(cap, UNNAMED)
-    if offline.owner is not Owner.INSUFFICIENT_EVIDENCE and offline.confidence >= FAIRLY_SURE:
-        cap = min(cap, DISAGREES)
-    return min(answer.confidence, cap)
+    if hit.item.kind is ItemKind.ERROR:
+        return True
+    if (hit.line.source, hit.line.line) in {(e.source, e.line) for e in offline.evidence}:
+        return True
+    return offline.confidence < STANDS and hit.item.kind in _TIED
+
+
+def _is_lost(question: Question) -> bool:
+    """Whether the rules have no idea."""
+    return question.hypothesis.owner is Owner.INSUFFICIENT_EVIDENCE
+
+
+def _is_followable(question: Question, said: str) -> bool:
+    """Whether a sentence holds something that a reader might follow, but for hosts of this incident."""
+    plain = said
+    for name in question.names:
+        plain = plain.replace(name, " ")
+    if _FOLLOWABLE.search(plain):
+        return True
+    shown = _shown(question)
+    return any(host.lower() not in shown for host in _HOST.findall(plain))
 
 
 def _is_named(question: Question, said: str) -> bool:
     """Whether all that reads like a name in a sentence stands in what was sent."""
-    sent = "\n".join(line for item in question.items for line in item.text) + question.head
-    sent = sent.lower()
-    return all(name.strip("./:-").lower() in sent for name in _NAME.findall(said))
+    shown = _shown(question)
+    return all(name.strip("./:-").lower() in shown for name in _NAME.findall(said))
 
 
-def _component(question: Question, answer: Answer, proof: Sequence[Found]) -> str:
-    """What the answer names, if it is the name of something here."""
-    said = text.one_line(answer.component)
-    for name in question.names:
-        if said.lower() == name.lower():
-            return name
-    if said and len(said) <= 100 and any(said in hit.line.text for hit in proof):  # noqa: PLR2004 (a name)
-        return said
-    return question.hypothesis.component
+def _shown(question: Question) -> str:
+    """What is tied to the failure; all that was sent, where the rules have no idea."""
+    lost = _is_lost(question)
+    kinds = _TIED | {ItemKind.ERROR, ItemKind.STEP}
+    lines = (line for item in question.items if lost or item.kind in kinds for line in item.text)
+    return "\n".join((*lines, question.head, *question.names)).lower()
 
 
-def _own_fix(offline: Diagnosis, agrees: bool) -> str:
-    """What is suggested when the model's suggestion is not proven."""
-    return offline.suggested_fix if agrees else "Look at the lines cited above first."
+def _cap(question: Question, proof: Sequence[Found], *, agrees: bool) -> float:
+    """The most confidence that the proof allows, and what speaks against it."""
+    kinds = {hit.item.kind for hit in proof if _is_tied(question, hit)}
+    if kinds - {ItemKind.ERROR}:
+        cap = BOTH_SIDES if ItemKind.ERROR in kinds else LOGS_ALONE
+    elif kinds:
+        cap = FAILURE_ALONE
+    else:
+        cap = LOOSE
+    if agrees or _is_lost(question):
+        return cap
+    return min(cap, 1 - question.hypothesis.confidence / 2)
+
+
+def _component(question: Question, said: str) -> str:
+    """What the answer names, if it is the name of something here; else what the rules name."""
+    wanted = text.one_line(said).lower()
+    named = (name for name in question.names if name.lower() == wanted)
+    return next(named, question.hypothesis.component)
+
+
+def _fix(question: Question, fix: Fix, proof: Sequence[Found], *, agrees: bool) -> str:
+    """What to do, in words of ours: a model chooses the action and names a part of this incident."""
+    if agrees:
+        return question.hypothesis.suggested_fix
+    if not proof:
+        return "Look at the lines cited above first."
+    return ACTIONS[fix.action].format(target=_component(question, fix.target))
 
 
 def _evidence(
@@ -284,25 +345,31 @@ def _evidence(
 def _alternatives(
     question: Question, answer: Answer, confidence: float, dropped: list[Dropped]
 ) -> tuple[Alternative, ...]:
-    """The other readings that cite something, and the hypothesis when it was not followed."""
+    """The other readings that cite something, and the hypothesis when it was not followed.
+
+    They share what confidence is left, and none has more than the diagnosis.
+    """
     told: dict[tuple[Owner, Mechanism], float] = {}
     offline = question.hypothesis
-    if offline.owner is not Owner.INSUFFICIENT_EVIDENCE and (offline.owner, offline.mechanism) != (
-        answer.owner,
-        answer.mechanism,
-    ):
+    followed = answer.owner, answer.mechanism
+    if offline.owner is not Owner.INSUFFICIENT_EVIDENCE:
         told[offline.owner, offline.mechanism] = offline.confidence
     for other in answer.alternatives[:MAX_LISTED]:
-        reading = other.owner, other.mechanism
         reasons: list[str] = []
-        if not _looked_up(question, other.evidence, reasons):
+        if other.owner is Owner.INSUFFICIENT_EVIDENCE:
+            continue
+        if _looked_up(question, other.evidence, reasons):
+            told.setdefault((other.owner, other.mechanism), other.confidence)
+        else:
             why = "; ".join(reasons) or "it cites nothing"
             dropped.append(Dropped(f"alternative {other.owner}/{other.mechanism}", why))
-        elif reading != (answer.owner, answer.mechanism):
-            told.setdefault(reading, other.confidence)
+    told.pop(followed, None)
     left = 1 - confidence
-    total = max(sum(told.values()), left, 0.01)
-    shares = [Alternative(o, m, round(share * left / total, 4)) for (o, m), share in told.items()]
+    scale = left / max(sum(told.values()), left, 0.01)
+    shares = [
+        Alternative(owner, mechanism, round(min(share * scale, confidence), 4))
+        for (owner, mechanism), share in told.items()
+    ]
     return tuple(sorted(shares, key=lambda a: -a.confidence)[:MAX_LISTED])
 
 
