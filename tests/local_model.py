@@ -1,6 +1,7 @@
 """A small real model behind llama.cpp's server, both from wheels of the group `llm-local`.
 
-As a program it prints its base URL, and serves until its standard input ends.
+As a program it prints its base URL, and serves until its standard input ends; it may be told how many
+tokens it reads.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ def main() -> None:
     library: Any = importlib.import_module("xllamacpp")  # only the group has it
     parameters = library.CommonParams()
     parameters.model.path = str(weights())
-    parameters.n_ctx = CONTEXT_TOKENS
+    parameters.n_ctx = int(sys.argv[1]) if len(sys.argv) > 1 else CONTEXT_TOKENS
     parameters.cpuparams.n_threads = THREADS
     parameters.hostnames = ["127.0.0.1"]
     parameters.port = 0
