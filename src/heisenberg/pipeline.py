@@ -362,6 +362,7 @@ def _material(
         if test.is_fine(attempt) and (span := own_span(attempt))
     ]
     spans = [span for _, span in fine]
+    passed = [(test, span) for test, span in fine if test.outcome is Outcome.PASSED]
     gathered = []
     for context in contexts:
         failing = [Span(*window) for test in context.tests for window in test.windows]
@@ -369,17 +370,15 @@ def _material(
         known = {template(record) for s in suspects for record in (s.root, *s.chain)}
         differences = differing(failing, spans, logs, correlation.offsets, known=known)
         files = {t.test.id.file for t in context.tests}
-        gathered.append(_Material(context, differences, _meanwhile(fine, Spans(failing), files)))
+        gathered.append(_Material(context, differences, _meanwhile(passed, Spans(failing), files)))
     return gathered
 
 
-def _meanwhile(fine: Sequence[tuple[Test, Span]], failing: Spans, files: set[str]) -> list[Test]:
+def _meanwhile(passed: Sequence[tuple[Test, Span]], failing: Spans, files: set[str]) -> list[Test]:
     """Tests that passed: first those beside the failing ones, then others of the same file."""
-    passed = [
-        (test, failing.overlaps(span)) for test, span in fine if test.outcome is Outcome.PASSED
-    ]
-    beside = [test for test, is_beside in passed if is_beside]
-    same_file = [test for test, is_beside in passed if not is_beside and test.id.file in files]
+    told = [(test, failing.overlaps(span)) for test, span in passed]
+    beside = [test for test, is_beside in told if is_beside]
+    same_file = [test for test, is_beside in told if not is_beside and test.id.file in files]
     return beside + same_file
 
 
