@@ -283,7 +283,7 @@ class TestPlaces:
             tmp_path,
             (
                 "report.json",
-                "element(s) not found",
+                "Error: element(s) not found",
                 f"{word} ada@example.com rejected by vault backend",
             ),
         )
