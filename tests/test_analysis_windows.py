@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from itertools import pairwise
 
 from hypothesis import given
 from hypothesis import strategies as st
 
 from builders import a_run, a_test, an_attempt, at, facts_of
-from heisenberg.analysis.windows import Span, merge, run_span, subtract, window
+from heisenberg.analysis.windows import Span, Spans, merge, run_span, subtract, window
 
 SPANS = st.lists(
     st.tuples(st.integers(0, 60), st.integers(0, 15)).map(lambda t: Span(at(t[0]), at(t[0] + t[1]))),
@@ -44,6 +45,17 @@ def test_subtracting_leaves_what_no_hole_holds(spans: list[Span], holes: list[Sp
         for t in HALF_SECONDS
     )
     assert sum(s.seconds for s in left) <= sum(s.seconds for s in merge(spans))
+
+
+@given(SPANS, SPANS)
+def test_spans_are_asked_together(spans: list[Span], others: list[Span]) -> None:
+    """Whether one overlaps and how far the nearest is, as if each were asked."""
+    together = Spans(spans)
+
+    for other in others:
+        apart = [max(other.start - s.end, s.start - other.end, timedelta()) for s in spans]
+        assert together.overlaps(other) == any(s.overlaps(other) for s in spans)
+        assert together.distance(other) == min(apart, default=None)
 
 
 def test_the_focus_of_a_wait_is_about_its_beginning() -> None:

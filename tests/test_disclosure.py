@@ -13,6 +13,7 @@ from heisenberg import pipeline
 from heisenberg.diagnosis.disclosure import without_secrets
 from heisenberg.model.diagnosis import Diagnosis, Evidence, Mechanism, Owner, State, Symptom
 from heisenberg.model.report import Counts, Incident, Problem, Report
+from heisenberg.redact import Redactor
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -97,7 +98,7 @@ def a_report(*quotes: str) -> Report:
 
 def test_every_text_is_redacted() -> None:
     """Component, sentences, what is missing and problems share the numbers of their secrets."""
-    told = without_secrets(a_report())
+    told = without_secrets(a_report(), Redactor())
 
     diagnosis = told.incidents[0].diagnosis
     assert "api <secret:1>" == diagnosis.component
@@ -110,7 +111,7 @@ def test_every_text_is_redacted() -> None:
 def test_quotes_are_cut_or_dropped() -> None:
     """A quote is cut to what is clear, even of a secret known from elsewhere; else it is dropped."""
     told = without_secrets(
-        a_report(f"connection refused for {MAIL}", KEY, f"it is {PASSWORD} here")
+        a_report(f"connection refused for {MAIL}", KEY, f"it is {PASSWORD} here"), Redactor()
     )
 
     assert [(1, "connection refused for")] == [

@@ -7,7 +7,7 @@ each; whoever called it has the questions answered, or not, by `diagnosis.consul
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import chain, pairwise
 from typing import TYPE_CHECKING
 
 from heisenberg.analysis.cluster import cluster
@@ -16,25 +16,27 @@ from heisenberg.analysis.difference import differing
 from heisenberg.analysis.facts import read_facts
 from heisenberg.analysis.fingerprint import digest, fingerprint
 from heisenberg.analysis.happenings import template
-from heisenberg.analysis.windows import Span, own_span
+from heisenberg.analysis.windows import Span, Spans, own_span
 from heisenberg.diagnosis.context import Context
 from heisenberg.diagnosis.disclosure import without_secrets
 from heisenberg.diagnosis.engine import diagnose
-from heisenberg.diagnosis.question import ask_about
+from heisenberg.diagnosis.question import ask_about, texts_of
 from heisenberg.diagnosis.verify import Verifier
 from heisenberg.errors import NoReportError, ReadError, SourceError
 from heisenberg.model.correlation import Cluster
+from heisenberg.model.question import MAX_QUESTIONS
 from heisenberg.model.report import Counts, Incident, Problem, Report
 from heisenberg.model.run import Outcome
 from heisenberg.readers import logs as log_readers
 from heisenberg.readers import merge, registry
+from heisenberg.redact import Redactor
 from heisenberg.sources import disk
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
-    from heisenberg.model.correlation import Correlation
+    from heisenberg.model.correlation import Correlation, Difference
     from heisenberg.model.failure import Failure
     from heisenberg.model.question import Question
     from heisenberg.model.run import Artefact, Run, Test
@@ -62,7 +64,8 @@ class Prepared:
     """Every failed or flaky test in one incident, every incident diagnosed, and no secret of an
     artefact in it."""
     questions: tuple[Question, ...] = ()
-    """One an incident, in the order of the report; none when none were wanted."""
+    """One an incident, in the order of the report, about the first `MAX_QUESTIONS`; none when none
+    were wanted."""
 
 
 def analyze(
@@ -152,27 +155,56 @@ def prepare_run(  # noqa: PLR0913 (what a run consists of)
             for source, offset in correlation.offsets.items()
         ]
         told += [Problem(log.source, reason) for log in opened for reason in log.problems]
-        report = Report(counts, tuple(incident for _, incident in diagnosed), tuple(told))
-        report = without_secrets(report, _texts(correlation))
-        questions: tuple[Question, ...] = ()
+        redactor = Redactor()
+        for said in _texts(run, correlation):
+            redactor.learn(said)
+        material: list[_Material] = []
         if context_tokens is not None:
-            asker = _Asker(run, correlation, opened, verifier, counts, context_tokens)
-            contexts = (context for context, _ in diagnosed)
-            questions = tuple(map(asker.ask, contexts, report.incidents))
+            material = _material(
+                [c for c, _ in diagnosed[:MAX_QUESTIONS]], run, correlation, opened
+            )
+            told += _unasked(len(diagnosed) - len(material))
+        for said in chain.from_iterable(map(_Material.texts, material)):
+            redactor.learn(said)
+        report = Report(counts, tuple(incident for _, incident in diagnosed), tuple(told))
+        report = without_secrets(report, redactor)
+        questions = tuple(
+            ask_about(
+                m.context,
+                incident.diagnosis,
+                verifier,
+                redactor=redactor,
+                incident=incident.id,
+                fingerprint=incident.fingerprint,
+                counts=counts,
+                differences=m.differences,
+                passed=m.passed,
+                budget_tokens=context_tokens or 0,
+            )
+            for m, incident in zip(material, report.incidents, strict=False)
+        )
     finally:
         for log in opened:
             log.close()
     return Prepared(report, questions)
 
 
-def _texts(correlation: Correlation) -> list[str]:
-    """What the failures and the records beside them say."""
-    texts: dict[str, None] = {}
+def _texts(run: Run, correlation: Correlation) -> list[str]:
+    """What the failures, their titles and the records beside them say."""
+    texts = dict.fromkeys(failure.text for failure in run.failures)
     for failed in correlation.tests:
         texts[failed.facts.failure.text] = None
+        texts[failed.test.id.title] = None
         for suspect in failed.suspects:
             texts |= dict.fromkeys(record.text for record in (suspect.root, *suspect.chain))
     return list(texts)
+
+
+def _unasked(incidents: int) -> list[Problem]:
+    """Tell that models are not asked about some incidents."""
+    reason = f"of one run models are asked about {MAX_QUESTIONS} incidents at most"
+    left = f"the offline diagnosis stands for {incidents} more"
+    return [Problem("model", f"{reason}; {left}")] if incidents > 0 else []
 
 
 def sort_out(
@@ -307,62 +339,47 @@ def _diagnosed(
 
 
 @dataclass(frozen=True, slots=True)
-class _Asker:
-    """Puts the questions about the incidents of one run."""
+class _Material:
+    """What a question about an incident is made of."""
 
-    run: Run
-    correlation: Correlation
-    logs: Sequence[Log]
-    verifier: Verifier
-    counts: Counts
-    context_tokens: int
+    context: Context
+    differences: tuple[Difference, ...]
+    passed: list[Test]
 
-    def ask(self, context: Context, incident: Incident) -> Question:
-        """The question about one incident."""
+    def texts(self) -> Iterator[str]:
+        """Every text that may be shown."""
+        return texts_of(self.context, self.differences, self.passed)
+
+
+def _material(
+    contexts: Sequence[Context], run: Run, correlation: Correlation, logs: Sequence[Log]
+) -> list[_Material]:
+    """Gather for each incident what tells its failing tests from passing ones."""
+    fine = [
+        (test, span)
+        for test in run.tests
+        for attempt in test.attempts
+        if test.is_fine(attempt) and (span := own_span(attempt))
+    ]
+    spans = [span for _, span in fine]
+    passed = [(test, span) for test, span in fine if test.outcome is Outcome.PASSED]
+    gathered = []
+    for context in contexts:
         failing = [Span(*window) for test in context.tests for window in test.windows]
-        fine = self._fine()
         suspects = [*([context.cause] if context.cause else []), *context.related]
         known = {template(record) for s in suspects for record in (s.root, *s.chain)}
-        differences = differing(
-            failing,
-            [span for _, span in fine],
-            self.logs,
-            self.correlation.offsets,
-            known=known,
-        )
-        return ask_about(
-            context,
-            incident.diagnosis,
-            self.verifier,
-            incident=incident.id,
-            fingerprint=incident.fingerprint,
-            counts=self.counts,
-            differences=differences,
-            passed=_meanwhile(fine, failing, {t.test.id.file for t in context.tests}),
-            budget_tokens=self.context_tokens,
-        )
-
-    def _fine(self) -> list[tuple[Test, Span]]:
-        """Every attempt that ended as meant, with its span."""
-        return [
-            (test, span)
-            for test in self.run.tests
-            for attempt in test.attempts
-            if test.is_fine(attempt) and (span := own_span(attempt))
-        ]
+        differences = differing(failing, spans, logs, correlation.offsets, known=known)
+        files = {t.test.id.file for t in context.tests}
+        gathered.append(_Material(context, differences, _meanwhile(passed, Spans(failing), files)))
+    return gathered
 
 
-def _meanwhile(
-    fine: Sequence[tuple[Test, Span]], failing: Sequence[Span], files: set[str]
-) -> list[Test]:
-    """Tests that passed, the nearest first: beside the failing ones, or in the same file."""
-    near = [
-        (not any(span.overlaps(f) for f in failing), number, test)
-        for number, (test, span) in enumerate(fine)
-        if test.outcome is Outcome.PASSED
-        and (test.id.file in files or any(span.overlaps(f) for f in failing))
-    ]
-    return [test for _, _, test in sorted(near, key=lambda entry: entry[:2])]
+def _meanwhile(passed: Sequence[tuple[Test, Span]], failing: Spans, files: set[str]) -> list[Test]:
+    """Tests that passed: first those beside the failing ones, then others of the same file."""
+    told = [(test, failing.overlaps(span)) for test, span in passed]
+    beside = [test for test, is_beside in told if is_beside]
+    same_file = [test for test, is_beside in told if not is_beside and test.id.file in files]
+    return beside + same_file
 
 
 def _outside(failures: Sequence[Failure]) -> list[Cluster]:

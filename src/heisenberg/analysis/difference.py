@@ -9,11 +9,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from heapq import nsmallest
 from itertools import islice
 from typing import TYPE_CHECKING
 
 from heisenberg.analysis.happenings import template
-from heisenberg.analysis.windows import EARLY, LATE, Span
+from heisenberg.analysis.windows import EARLY, LATE, Span, Spans
 from heisenberg.model.correlation import Difference
 
 if TYPE_CHECKING:
@@ -127,10 +128,9 @@ def _padded(span: Span) -> Span:
 
 def _nearest(passing: Sequence[Span], failing: Sequence[Span]) -> list[Span]:
     """The passing attempts nearest in time that ran beside no failing one, in order of time."""
-    alone = [span for span in passing if not any(span.overlaps(f) for f in failing)]
-    alone.sort(key=lambda span: (min(_distance(span, f) for f in failing), span.start))
-    return sorted(alone[:MAX_PASSING], key=lambda span: span.start)
-
-
-def _distance(one: Span, other: Span) -> timedelta:
-    return max(one.start - other.end, other.start - one.end, timedelta())
+    beside = Spans(failing)
+    far = [(d, span.start, span.end) for span in passing if (d := beside.distance(span))]
+    return sorted(
+        (Span(start, end) for _, start, end in nsmallest(MAX_PASSING, far)),
+        key=lambda span: span.start,
+    )

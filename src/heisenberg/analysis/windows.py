@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
@@ -122,6 +123,25 @@ def merge(spans: Iterable[Span]) -> list[Span]:
         else:
             merged.append(span)
     return merged
+
+
+class Spans:
+    """The time that spans cover together, quick to be asked however many they are."""
+
+    def __init__(self, spans: Iterable[Span]) -> None:
+        self._merged = merge(spans)
+        self._starts = [span.start for span in self._merged]
+
+    def distance(self, span: Span) -> timedelta | None:
+        """How far the nearest of them is from a span; zero when one overlaps it, None without any."""
+        at = bisect_right(self._starts, span.end)
+        before = [span.start - self._merged[at - 1].end] if at else []
+        after = [self._starts[at] - span.end] if at < len(self._starts) else []
+        return max(timedelta(), min(before + after)) if before or after else None
+
+    def overlaps(self, span: Span) -> bool:
+        """Whether any of them shares a moment with a span."""
+        return self.distance(span) == timedelta()
 
 
 def subtract(spans: Iterable[Span], holes: Iterable[Span]) -> list[Span]:

@@ -5,16 +5,15 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from heisenberg.redact import Redactor
-
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterator
 
     from heisenberg.model.diagnosis import Diagnosis, Evidence
     from heisenberg.model.report import Report
+    from heisenberg.redact import Redactor
 
 
-def without_secrets(report: Report, beside: Iterable[str] = ()) -> Report:
+def without_secrets(report: Report, redact: Redactor) -> Report:
     """Take secrets out of a report, once and before it is delivered, stored or sent anywhere.
 
     Sentences have placeholders where secrets stood. A quote has to stay exact, so it is cut to its
@@ -23,11 +22,9 @@ def without_secrets(report: Report, beside: Iterable[str] = ()) -> Report:
 
     Args:
         report: As it was diagnosed.
-        beside: Texts that it was drawn from: a secret that has a name there is known bare here.
+        redact: Of the run. It has learned from the texts that the report was drawn from: a secret
+            that has a name there is known bare here.
     """
-    redact = Redactor()
-    for text in beside:
-        redact.learn(text)
     for incident in report.incidents:
         redact.learn(incident.diagnosis.root_cause)
         for evidence in incident.diagnosis.evidence:

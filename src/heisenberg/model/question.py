@@ -9,6 +9,9 @@ from enum import StrEnum
 
 from heisenberg.model.diagnosis import Diagnosis  # noqa: TC001 (likewise)
 
+MAX_QUESTIONS = 40
+"""Incidents of one run that a model is asked about, the worst first."""
+
 
 class ItemKind(StrEnum):
     """What an item is, the most telling kind first."""
@@ -40,7 +43,8 @@ class Line:
     """1-based; a record of several lines is cited by its first."""
     timestamp: datetime | None
     exact: tuple[str, ...]
-    """Stretches of the text, in order, that stand there exactly: what a quote may be taken from."""
+    """Stretches of the text, in order, that stand exactly at that line of that source, or in the
+    record that begins there: what a quote may be taken from."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +55,7 @@ class Item:
     """`E1`: what the answer cites."""
     kind: ItemKind
     about: str
-    """Our own words on what it is."""
+    """Our own words on what it is, and nothing else: services are named by their marks."""
     lines: tuple[Line, ...]
     tokens: int
     """Estimate of what it adds to the prompt."""
@@ -76,7 +80,7 @@ class Question:
     items: tuple[Item, ...]
     """The most telling first; a shorter prompt leaves out the last."""
     names: tuple[str, ...]
-    """Components that an answer may name: services, test files, hosts."""
+    """Components that an answer may name: services, test files, hosts; redacted, one line each."""
     hypothesis: Diagnosis
     """The offline engine's, to be tested, and to fall back to."""
     redacted: Mapping[str, int] = field(default_factory=dict)
