@@ -27,7 +27,7 @@ from heisenberg.model.question import Item, ItemKind, Question
 ROOT = Path(__file__).parents[1]
 EXAMPLE = ROOT / "examples" / "checkout"
 CASES = sorted(p for p in (Path(__file__).parent / "data" / "cases").iterdir() if p.is_dir())
-FORMS = {"diagnosis-1": "ce2a"}
+FORMS = {"diagnosis-1": "76a6"}
 """Version to the beginning of the SHA-256 of its task and schema."""
 
 

@@ -27,7 +27,7 @@ _ADDRESSES = re.compile(
     # The marks of a conversation, or of our own prompt.
   | <\|[a-z_]{3,20}\|> | \[/?INST\] | <</?SYS>> | </?(?:system|assistant|human|instructions?)>
   | ^\s{0,8}(?:\#{1,4}\s{0,3})?(?:assistant|human)\s{0,3}:\s | ^\s{0,8}\#{2,4}\s{0,3}(?:system|instructions?)\b
-  | ^\s{0,8}(?:[EST]\d{1,3}|[HST])\|
+  | ^\s{0,8}(?:[ES]\d{1,3}|[HT])\|
     # The same in some other languages.
   | \b(?:ignorez|ignoriere|ignora|ignore|zignoruj|ignoruj)\b[^\n]{0,40}
       \b(?:anweisungen|instrucciones|istruzioni|instruções|instrukcj\w{1,5}|polecen\w{1,5})\b
