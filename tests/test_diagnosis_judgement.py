@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 from dataclasses import replace
@@ -395,6 +396,35 @@ class TestInjections:
 
             assert MARK not in said
             assert question.hypothesis.owner == judged.diagnosis.owner
+
+
+class TestHonesty:
+    def test_what_people_say_of_a_failure_passes(self) -> None:
+        """Most labelled causes, in the words of who labelled them, with lines that prove them."""
+        passed = []
+        for folder in sorted(CASES.iterdir()):
+            truth = json.loads((folder / "truth.json").read_text())
+            report = next(p for p in (folder / "report.json", folder / "junit.xml") if p.exists())
+            prepared = pipeline.prepare([report], [folder / "logs"], context_tokens=4000)
+            for incident, asked in zip(prepared.report.incidents, prepared.questions, strict=True):
+                titles = {test.id.title for test in incident.tests}
+                true = next(i for i in truth["incidents"] if titles & set(i["tests"]))
+                proof = [
+                    {"item": item.id, "quote": line[:300].rstrip("…")}
+                    for item in asked.items
+                    for line in item.text
+                    if any(key in line for key in true["key_evidence"])
+                ]
+                answer = an_answer(
+                    ask(),
+                    owner=true["owner"],
+                    mechanism=true["mechanism"],
+                    root_cause=a_claim(true["cause"], *proof),
+                )
+                passed.append(judge(asked, answer, model=MODEL).is_models)
+
+        assert len(passed) > 8
+        assert sum(passed) >= 0.6 * len(passed)
 
 
 class TestForm:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from heisenberg import text
 from heisenberg.diagnosis.answer import ACTIONS, MAX_CITED, MAX_LISTED, WANTED
 from heisenberg.diagnosis.instructions import speaks_to_reader
+from heisenberg.diagnosis.vocabulary import PLAIN, telling
 from heisenberg.model.diagnosis import Alternative, Evidence, Mechanism, Owner
 from heisenberg.model.question import ItemKind
 from heisenberg.redact import Redactor
@@ -30,10 +31,8 @@ MIN_QUOTE = 12
 """Characters of a quote; a shorter one needs two telling words."""
 MAX_QUOTE = 600
 """Characters of a quote that are looked for: no line that is sent is so long."""
-MIN_SHARED = 2
-"""Telling words that a claim shares with the lines that it cites, at least."""
-SPOKEN, SPOKEN_BESIDE_SURE = 0.25, 0.4
-"""Share of its telling words likewise; more where the rules are sure, and their lines alone count."""
+SPOKEN = 0.8
+"""Share of a claim's telling words that are of the evidence, or plain."""
 MAX_EVIDENCE = 8
 """Quotes of a diagnosis."""
 MAX_SENTENCE = 400
@@ -59,20 +58,8 @@ _FOLLOWABLE = re.compile(
 """Links, markup, commands, addresses and handles: what a reader might follow."""
 _HOST = re.compile(r"\b[\w-]{2,}(?:\.[\w-]+)*\.[a-z]{2,24}\b", re.IGNORECASE)
 _ITEM = re.compile(r"E\d{1,3}")
-_WORD = re.compile(r"[A-Za-z_][A-Za-z0-9_]{2,}|\d{2,}")
-_STEM = re.compile(r"(?:ing|ed|es|s|e)$")
 _NAME = re.compile(r"[A-Za-z0-9_./:-]*(?:[a-z][A-Z]|_|/|\w\.\w|[A-Z]{2}\w*[0-9_])[A-Za-z0-9_./:-]*")
 """What reads like an identifier, a path or a code rather than a word."""
-_DULL = frozenset(
-    re.findall(
-        r"\w+",
-        """the and for with that this from was were has have had not but are its into when while then
-        than because after before which where what there their they does did can cannot could should
-        would test tests error errors failed fails fail failing failure failures cause caused causes
-        root fine everything nothing expected works working issue problem fix ignore all any""",
-    )
-)
-"""Words that a sentence shares with any line."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -241,28 +228,23 @@ def _find(item: Item, quote: str) -> Found | None:
 
 def _is_telling(quote: str) -> bool:
     """Whether a quote is more than what stands anywhere."""
-    return len(quote) >= MIN_QUOTE or len(_telling(quote)) >= MIN_SHARED
-
-
-def _telling(said: str) -> set[str]:
-    """The stems of the words of a text that are not in every text."""
-    return {_STEM.sub("", word) for w in _WORD.findall(said) if (word := w.lower()) not in _DULL}
+    return len(quote) >= MIN_QUOTE or len(telling(quote)) > 1
 
 
 def _speaks_of(question: Question, said: str, found: Sequence[Found]) -> bool:
-    """Whether a sentence says, in the words of the lines that it cites, what they show.
+    """Whether a sentence tells, in words of the evidence and plain ones, what the lines show.
 
     Lines that nothing ties to the failure may be anybody's: they count only where the rules have no
     idea at all, and then prove little (see `_cap`). Where the rules are sure, of the logs the lines
     of their own proof count alone.
     """
     lines = [hit.line for hit in found if _is_tied(question, hit) or _is_lost(question)]
-    cited = {word for line in lines for word in _telling(line.text)}
-    named = {word for name in question.names for word in _telling(name)}
-    telling = _telling(said)
-    least = SPOKEN_BESIDE_SURE if question.hypothesis.confidence >= STANDS else SPOKEN
-    spoken = len(telling & (cited | named)) >= least * len(telling)
-    return spoken and len(telling & cited) >= MIN_SHARED
+    if not lines:
+        return False
+    words = telling(said)
+    cited = telling("\n".join((*question.names, *(line.text for line in lines))))
+    known = words & (PLAIN | telling(_shown(question)))
+    return bool(words & cited) and len(known) >= SPOKEN * len(words)
 
 
 def _is_tied(question: Question, hit: Found) -> bool:
