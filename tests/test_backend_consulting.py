@@ -243,10 +243,11 @@ class TestFaults:
         with capture_logs() as lines:
             found = await service.analyze()
 
-        (call,) = await service.calls()
+        calls = await service.calls()
+        call = calls[0]
         assert "offline/1" == found["incidents"][0]["diagnosis"]["engine"]
         assert "the offline diagnosis stands" in found["problems"][-1]["reason"]
-        assert tries == len(model_server.requests)
+        assert tries == len(model_server.requests) == len(calls)
         assert (outcome, str(call.test_run_id)) == (call.outcome, found["test_run_id"])
         assert call.error
         assert KEY not in str(lines) + str(found) + str(call.error)
@@ -273,7 +274,9 @@ class TestFaults:
         found = await service.analyze()
 
         told = (await service.ours.get("/metrics")).text
-        assert 1 == len(model_server.requests)
+        usage = await service.usage()
+        assert 1 == len(model_server.requests) == usage["total"]["calls"]
+        assert 0 == usage["today"]["reserved_usd"]
         assert "not asked, as it kept failing" in found["problems"][-1]["reason"]
         assert f'heisenberg_model_circuit_open{{model="{MODEL}"}} 1.0' in told
 

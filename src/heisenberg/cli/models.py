@@ -351,7 +351,7 @@ def forecast(prepared: Prepared, models: Models) -> str:
     prompts = [write_prompt(question, models.output_tokens) for question in questions]
     reserved = [(price or prices.dearest).cost_usd(*most_tokens(prompt)) for prompt in prompts]
     most_usd = min(models.max_cost_usd, sum(reserved))
-    cost = f"at most {most_usd:.4f} USD, repairs included"
+    cost = f"at most, repairs included, {most_usd:.4f} USD"
     if price is None:
         cost = f"a cost that is not known, and counts as {cost}"
     return (
