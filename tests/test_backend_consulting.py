@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import threading
+import time
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
     from heisenberg.backend.config import Settings
     from heisenberg.backend.state import State
     from model_server import ModelServer
+    from model_wires import Asked
 
 CASE = Path(__file__).parent / "data" / "cases" / "null-coupon"
 TWO = Path(__file__).parent / "data" / "cases" / "two-causes-1"
@@ -315,6 +318,66 @@ class TestFaults:
         assert ["abandoned"] == [call.outcome for call in calls]
         assert calls[0].input_tokens > 1000
         assert 0 == usage["today"]["reserved_usd"]
+
+
+class TestShared:
+    async def test_a_process_asks_no_more_side_by_side(
+        self, sqlite_url: str, tmp_path: Path, model_server: ModelServer
+    ) -> None:
+        """However many runs it analyses at once."""
+        beside = most_beside = 0
+        lock = threading.Lock()
+
+        def slowly(asked: Asked) -> dict[str, Any]:
+            nonlocal beside, most_beside
+            with lock:
+                beside += 1
+                most_beside = max(most_beside, beside)
+            time.sleep(0.05)
+            with lock:
+                beside -= 1
+            return agreeing(asked)
+
+        model_server.answer = slowly
+        settings = settings_for(sqlite_url, tmp_path, model_server, model_concurrency=1)
+        async with running(settings) as service:
+            await asyncio.gather(*(service.analyze(TWO, theirs=n == 1) for n in range(2)))
+
+        assert (4, 1) == (len(model_server.requests), most_beside)
+
+    async def test_each_link_of_the_chain_has_its_address(
+        self, sqlite_url: str, tmp_path: Path, model_server: ModelServer
+    ) -> None:
+        """The second one's is its provider's setting."""
+        model_server.answer = agreeing
+        model_server.will(UNAUTHORIZED)
+        settings = settings_for(
+            sqlite_url,
+            tmp_path,
+            model_server,
+            model=f"{MODEL},openai:gpt-5-mini",
+            HEISENBERG_OPENAI_API_KEY=KEY,
+            HEISENBERG_OPENAI_BASE_URL=model_server.openai_url,
+        )
+        async with running(settings) as service:
+            found = await service.analyze()
+
+        assert "openai:gpt-5-mini" == found["incidents"][0]["diagnosis"]["engine"]
+
+    async def test_the_deadline_of_a_run(
+        self, sqlite_url: str, tmp_path: Path, model_server: ModelServer
+    ) -> None:
+        """The offline diagnosis is answered then, and no question stays claimed."""
+        model_server.will(HANG)
+        model_server.answer = agreeing
+        settings = settings_for(sqlite_url, tmp_path, model_server, model_deadline_s=0.3)
+        async with running(settings) as service:
+            late = await service.analyze()
+            async with asyncio.timeout(10):
+                found = await service.analyze()
+
+        assert "not all was answered within 0.3 s" in late["problems"][-1]["reason"]
+        assert MODEL == found["incidents"][0]["diagnosis"]["engine"]
 
 
 class TestSettings:

@@ -215,7 +215,9 @@ class Consultant:
             reason = f"of one run models are asked about {MAX_QUESTIONS} incidents at most"
             run.tell("model", f"{reason}; {STANDS}", question)
         exchanges = tuple(exchange for exchange in found if exchange is not None)
-        return Consultation(exchanges, (*_problems(run.told), *self._unpriced(exchanges)))
+        return Consultation(
+            exchanges, (*_problems(run.told, questions), *self._unpriced(exchanges))
+        )
 
     async def _about(self, question: Question, run: _Run) -> Exchange | None:
         """Ask one provider after the other; None when none answers."""
@@ -502,11 +504,14 @@ def _reason(error: Exception) -> str:
     return text.truncate(text.one_line(str(error)) or type(error).__name__, 300)
 
 
-def _problems(told: Mapping[tuple[str, str], Sequence[str]]) -> list[Problem]:
-    """One problem a model and reason, whichever incidents it is about."""
-    return [
-        Problem(
-            model, f"{reason} (incident{'s' if len(incidents) > 1 else ''} {', '.join(incidents)})"
-        )
-        for (model, reason), incidents in told.items()
-    ]
+def _problems(
+    told: Mapping[tuple[str, str], Sequence[str]], questions: Sequence[Question]
+) -> list[Problem]:
+    """One problem a model and reason, in the order of the questions, whoever was answered first."""
+    place = {question.incident: number for number, question in enumerate(questions)}
+    found = []
+    for (model, reason), told_of in told.items():
+        incidents = sorted(set(told_of), key=place.__getitem__)
+        of = f"incident{'s' if len(incidents) > 1 else ''} {', '.join(incidents)}"
+        found.append((place[incidents[0]], Problem(model, f"{reason} ({of})")))
+    return [problem for _, problem in sorted(found, key=lambda one: one[0])]
