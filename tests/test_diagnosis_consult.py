@@ -482,6 +482,7 @@ class TestTries:
 
         assert 1 == len(model.prompts) == len(ledger.calls)
         assert "the limit of spending is reached" in reasons(found)
+        assert f"took 5500 tokens, {ledger.spent_usd:.4f} USD" in reasons(found)
         assert 0 == pytest.approx(ledger._reserved_usd)
 
     async def test_the_limit_holds_side_by_side(self, question: Question) -> None:

@@ -7,6 +7,7 @@ diagnosis stands, and the report says why.
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections import defaultdict
 from dataclasses import dataclass, field, replace
@@ -216,12 +217,13 @@ class Consultant:
             run.tell("model", f"{reason}; {STANDS}", question)
         exchanges = tuple(exchange for exchange in found if exchange is not None)
         return Consultation(
-            exchanges, (*_problems(run.told, questions), *self._unpriced(exchanges))
+            exchanges, (*run.lost(), *_problems(run.told, questions), *self._unpriced(exchanges))
         )
 
     async def _about(self, question: Question, run: _Run) -> Exchange | None:
         """Ask one provider after the other; None when none answers."""
         spent = _Spent()
+        run.spent.append(spent)
         for provider in self._providers:
             then = STANDS if provider is self._providers[-1] else "the next model was asked"
             try:
@@ -406,6 +408,16 @@ class _Run:
     """Incidents by model and reason."""
     locks: dict[AnswerKey, asyncio.Lock] = field(default_factory=lambda: defaultdict(asyncio.Lock))
     kept: dict[AnswerKey, _Kept] = field(default_factory=dict)
+    spent: list[_Spent] = field(default_factory=list)
+    """On each question that was begun."""
+
+    def lost(self) -> list[Problem]:
+        """Tell of what was paid, and is in no diagnosis."""
+        lost = [one for one in self.spent if not one.is_told]
+        tokens = sum(one.input_tokens + one.output_tokens for one in lost)
+        cost_usd = math.fsum(one.cost_usd for one in lost)
+        reason = f"calls that gave no answer took {tokens} tokens, {cost_usd:.4f} USD"
+        return [Problem("model", reason)] if tokens else []
 
     def tell(self, model: str, reason: str, question: Question) -> None:
         self.told[model, reason].append(question.incident)
@@ -418,8 +430,11 @@ class _Spent:
     input_tokens: int = 0
     output_tokens: int = 0
     cost_usd: float = 0.0
+    is_told: bool = False
+    """It is in a diagnosis."""
 
     def put_into(self, exchange: Exchange) -> Exchange:
+        self.is_told = True
         return replace(
             exchange,
             input_tokens=self.input_tokens,
