@@ -229,6 +229,13 @@ class TestBooks:
 
         assert ((0.75, 0), 0.75, 0) == (await books.sums(), ledger.spent_usd, row.cost_usd)
 
+    async def test_what_is_free_has_no_limit(self, books: Books) -> None:
+        """Though more than the day's limit was spent, by an estimate that was too low."""
+        await books.ledger().settle(0.0, replace(CALL, cost_usd=11.0))
+
+        assert not await books.ledger().reserve(0.001)
+        assert await books.ledger().reserve(0.0)
+
     async def test_a_call_that_is_not_made(self, books: Books) -> None:
         """Gives back what was set aside, and has no row."""
         ledger = books.ledger()

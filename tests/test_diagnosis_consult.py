@@ -607,6 +607,16 @@ class TestTime:
         ]
         assert 0 == pytest.approx(ledger._reserved_usd)
 
+    async def test_nothing_is_begun_after_it(self, question: Question) -> None:
+        """When the first question took all the time."""
+        ledger = RunLedger(50)
+        model = Scripted(asyncio.Event())
+
+        found = await consultant(model, ledger=ledger, deadline_s=0.1).consult(several(question, 6))
+
+        assert 1 == len(model.prompts) == len(ledger.calls)
+        assert "(incidents i0, i1, i2, i3, i4, i5)" in reasons(found)
+
     @pytest.mark.parametrize(("slow_s", "is_open"), [(0.05, True), (60.0, False)])
     async def test_silence_opens_the_circuit(self, slow_s: float, is_open: bool) -> None:
         """A request that was given up after long waiting is a failure, and a short one is none."""

@@ -195,15 +195,18 @@ class Consultant:
             What came of each, and why the offline diagnosis stands where it does.
         """
         run = _Run()
-        end = asyncio.get_running_loop().time() + self._deadline_s
+        loop = asyncio.get_running_loop()
+        end = loop.time() + self._deadline_s
 
         async def about(question: Question) -> Exchange | None:
             try:
                 async with asyncio.timeout_at(end), self._turns:
-                    return await self._about(question, run)
+                    if loop.time() < end:  # else it would be cut off while it is being sent
+                        return await self._about(question, run)
             except TimeoutError:
-                reason = f"not all was answered within {self._deadline_s:g} s; {STANDS}"
-                run.tell("model", reason, question)
+                pass
+            reason = f"not all was answered within {self._deadline_s:g} s; {STANDS}"
+            run.tell("model", reason, question)
             return None
 
         asked = asked_about(questions)
