@@ -15,7 +15,13 @@ import pytest
 from contract import Contract
 from heisenberg.backend import migrate
 from heisenberg.backend.app import create_app
-from heisenberg.backend.config import PREFIX, SECRET_VARIABLES, URL_VARIABLES, Settings, load_settings
+from heisenberg.backend.config import (
+    PREFIX,
+    SECRET_VARIABLES,
+    URL_VARIABLES,
+    Settings,
+    load_settings,
+)
 from heisenberg.backend.logging import configure_logging
 from model_server import ModelServer
 from servers import Postgres, Valkey
