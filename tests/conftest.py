@@ -15,7 +15,13 @@ import pytest
 from contract import Contract
 from heisenberg.backend import migrate
 from heisenberg.backend.app import create_app
-from heisenberg.backend.config import PREFIX, SECRET_VARIABLES, Settings, load_settings
+from heisenberg.backend.config import (
+    PREFIX,
+    SECRET_VARIABLES,
+    URL_VARIABLES,
+    Settings,
+    load_settings,
+)
 from heisenberg.backend.logging import configure_logging
 from model_server import ModelServer
 from servers import Postgres, Valkey
@@ -111,8 +117,9 @@ def empty_database_url(request: pytest.FixtureRequest) -> str:
 @pytest.fixture(autouse=True)
 def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
     """No test depends on the variables of whoever runs it."""
+    others = SECRET_VARIABLES.union(*URL_VARIABLES.values())
     for name in list(os.environ):
-        if name.startswith((PREFIX, "OTEL_")) or name in SECRET_VARIABLES:
+        if name.startswith((PREFIX, "OTEL_")) or name in others:
             monkeypatch.delenv(name)
 
 

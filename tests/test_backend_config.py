@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from heisenberg.backend.config import SettingsError, async_url, load_settings, unknown_variables
+from heisenberg.diagnosis.providers.registry import VENDORS
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -122,6 +123,31 @@ def test_models_are_a_chain(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HEISENBERG_MODEL", "anthropic:one, compatible:org/two:8b,")
 
     assert ("anthropic:one", "compatible:org/two:8b") == load_settings().model
+
+
+@pytest.mark.parametrize("provider", VENDORS)
+def test_every_provider_has_its_settings(monkeypatch: pytest.MonkeyPatch, provider: str) -> None:
+    """Key and address, by all the names that the command reads, the first one first."""
+    vendor = VENDORS[provider]
+    for names, setting in (
+        (vendor.key_variables, f"{provider}_api_key"),
+        (vendor.base_url_variables, f"{provider}_base_url"),
+    ):
+        for name in reversed(names):
+            monkeypatch.setenv(name, f"http://{name}".lower())
+            value = getattr(load_settings(), setting)
+            told = value if isinstance(value, str) else value.get_secret_value()
+
+            assert f"http://{name}".lower() == told
+    assert [] == unknown_variables()
+
+
+def test_an_address_that_is_none_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By the variable that was set."""
+    monkeypatch.setenv("OLLAMA_BASE_URL", "localhost:11434")
+
+    with pytest.raises(SettingsError, match=r"^OLLAMA_BASE_URL: is no http:// or https:// URL"):
+        load_settings()
 
 
 @pytest.mark.parametrize("provider", ["anthropic", "openai", "gemini"])

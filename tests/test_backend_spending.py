@@ -220,6 +220,31 @@ class TestBooks:
             row.error, row.created_at,
         )  # fmt: skip
 
+    async def test_a_call_counts_as_its_limit_says(self, books: Books) -> None:
+        """What nobody knows the price of counts against run and day, and costs nothing that is shown."""
+        ledger = books.ledger()
+        await ledger.reserve(1.0)
+        await ledger.settle(1.0, replace(CALL, cost_usd=0.0, limit_usd=0.75))
+        [row] = await books.calls()
+
+        assert ((0.75, 0), 0.75, 0) == (await books.sums(), ledger.spent_usd, row.cost_usd)
+
+    async def test_what_is_free_has_no_limit(self, books: Books) -> None:
+        """Though more than the day's limit was spent, by an estimate that was too low."""
+        await books.ledger().settle(0.0, replace(CALL, cost_usd=11.0))
+
+        assert not await books.ledger().reserve(0.001)
+        assert await books.ledger().reserve(0.0)
+
+    async def test_a_call_that_is_not_made(self, books: Books) -> None:
+        """Gives back what was set aside, and has no row."""
+        ledger = books.ledger()
+        await ledger.reserve(4.0)
+        await ledger.release(4.0)
+
+        assert ((0, 0), []) == (await books.sums(), await books.calls())
+        assert await ledger.reserve(4.0)
+
     async def test_what_was_not_spent_may_be(self, books: Books) -> None:
         """Money that is given back pays for the next call, of this run and of the day."""
         for _ in range(8):

@@ -9,6 +9,7 @@ import contextlib
 import io
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -199,6 +200,60 @@ class TestAnalyze:
         assert "offline/1" == found["incidents"][0]["diagnosis"]["engine"]
         assert "the offline diagnosis stands" in found["problems"][-1]["reason"]
 
+    def test_one_deadline_for_the_run(
+        self, model_server: ModelServer, environment: dict[str, str]
+    ) -> None:
+        """However long a try may take."""
+        model_server.will(*[HANG] * 9)
+        hasty = {**environment, "HEISENBERG_MODEL_DEADLINE_S": "0.3"}
+
+        found = document(
+            heisenberg("analyze", EXAMPLE, "--format", "json", "--model", MODEL, env=hasty)
+        )
+
+        assert "not all was answered within 0.3 s" in found["problems"][-1]["reason"]
+
+    def test_a_transcript_that_cannot_be_written_is_told_before(
+        self, model_server: ModelServer, environment: dict[str, str], tmp_path: Path
+    ) -> None:
+        """Nothing is paid for then."""
+        path = tmp_path / "nowhere" / "transcript.jsonl"
+
+        done = heisenberg(
+            "analyze", EXAMPLE, "--model", MODEL, "--transcript", path, env=environment
+        )
+
+        assert (2, "", []) == (done.returncode, done.stdout, model_server.requests)
+        assert f"{path}: No such file or directory" in done.stderr
+
+    @pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no full device")
+    def test_a_transcript_that_breaks_off_costs_no_report(
+        self, model_server: ModelServer, environment: dict[str, str]
+    ) -> None:
+        """It is a problem in the report."""
+        model_server.answer = agreeing
+        options = ("--format", "json", "--model", MODEL, "--transcript", "/dev/full")
+
+        found = document(heisenberg("analyze", EXAMPLE, *options, env=environment))
+
+        assert MODEL == found["incidents"][0]["diagnosis"]["engine"]
+        assert "cannot be written: No space left" in found["problems"][-1]["reason"]
+
+    def test_answers_that_are_not_kept_are_told(
+        self, model_server: ModelServer, environment: dict[str, str], tmp_path: Path
+    ) -> None:
+        """The next run would pay again."""
+        model_server.answer = agreeing
+        (tmp_path / "answers.db").write_bytes(b"no database at all" * 100)
+        broken = {**environment, "HEISENBERG_MODEL_CACHE": str(tmp_path / "answers.db")}
+
+        found = document(
+            heisenberg("analyze", EXAMPLE, "--format", "json", "--model", MODEL, env=broken)
+        )
+
+        assert MODEL == found["incidents"][0]["diagnosis"]["engine"]
+        assert "answers are not kept: file is not a database" in found["problems"][-1]["reason"]
+
     def test_the_limit_of_spending(
         self, model_server: ModelServer, environment: dict[str, str]
     ) -> None:
@@ -242,6 +297,24 @@ class TestAnalyze:
         assert "USD; nothing was sent" in done.stderr
         assert "PRODUCT  unhandled exception in payments" in done.stdout
 
+    def test_dry_run_tells_no_more_than_the_limit(
+        self, model_server: ModelServer, environment: dict[str, str]
+    ) -> None:
+        """Else what would be set aside, a repair included."""
+        told = [
+            heisenberg(
+                "analyze", EXAMPLE, "--model", MODEL, "--dry-run", *more, env=environment
+            ).stderr
+            for more in ((), ("--max-cost", "0.003"))
+        ]
+        options = ("--format", "json", "--model", MODEL, "--max-cost", "0.003")
+        found = document(heisenberg("analyze", EXAMPLE, *options, env=environment))
+
+        most, limited = (re.findall(r"included, ([0-9.]+) USD", line)[0] for line in told)
+        assert f"(this call: {most} USD)" in found["problems"][-1]["reason"]
+        assert 0.003 == float(limited) < float(most)
+        assert [] == model_server.requests
+
     def test_a_green_run_asks_nothing(
         self, model_server: ModelServer, environment: dict[str, str]
     ) -> None:
@@ -281,6 +354,7 @@ class TestUsage:
             (("--model", MODEL), {"HEISENBERG_MODEL_PRICES": "/nothing"}, "/nothing"),
             (("--model", MODEL, "--calibration", "/nothing"), {}, "/nothing"),
             (("--model", MODEL, "--max-cost", "-1"), {}, "--max-cost"),
+            (("--model", MODEL, "--max-cost", "nan"), {}, "--max-cost"),
         ],
     )
     def test_one_line_says_what_is_wrong(
@@ -388,3 +462,21 @@ class TestEval:
         assert 1 == found["owner_accuracy"]
         assert 0 == again.returncode
         assert MODEL in again.stdout
+        assert MODEL == json.loads(trust.read_text())["engine"]
+
+        other = ("--model", "openai:gpt-5-mini", "--calibration", trust)
+        refused = heisenberg("analyze", folder / "null-coupon", *other, env=environment)
+
+        assert (2, "", 1) == (refused.returncode, refused.stdout, refused.stderr.count("\n"))
+        assert f"is about {MODEL}, and openai:gpt-5-mini is asked" in refused.stderr
+
+    def test_one_model_is_learned_about(self, environment: dict[str, str], tmp_path: Path) -> None:
+        """A file about several would be true of none."""
+        chain = ("--model", MODEL, "--model", "openai:gpt-5-mini")
+
+        done = heisenberg(
+            "eval", CASES, *chain, "--learn", tmp_path / "trust.json", env=environment
+        )
+
+        assert 2 == done.returncode
+        assert "--learn: takes one model" in done.stderr

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,15 +12,24 @@ import pytest
 
 from heisenberg import pipeline
 from heisenberg.backoff import Backoff
+from heisenberg.diagnosis.answer import read_answer
 from heisenberg.diagnosis.answer_file import AnswerFile, NoAnswers
 from heisenberg.diagnosis.answers import AnswerKey
 from heisenberg.diagnosis.circuit import Circuit, CircuitOpenError
-from heisenberg.diagnosis.consult import Consultant, Consultation
+from heisenberg.diagnosis.consult import Consultant, Consultation, most_tokens
 from heisenberg.diagnosis.prices import Prices, load_prices
-from heisenberg.diagnosis.provider import Access, Prompt
+from heisenberg.diagnosis.prompt import write_prompt
+from heisenberg.diagnosis.provider import Access, Prompt, Reply
 from heisenberg.diagnosis.providers.registry import make_provider
 from heisenberg.diagnosis.spending import CallOutcome, RunLedger
-from heisenberg.errors import EngineUnreachableError
+from heisenberg.errors import (
+    EngineAuthenticationError,
+    EngineContextError,
+    EngineOverloadedError,
+    EngineTimeoutError,
+    EngineUnreachableError,
+)
+from heisenberg.model.question import MAX_QUESTIONS
 from model_replies import agreeing, inventing
 from model_server import KEY
 from model_switches import (
@@ -127,6 +137,89 @@ class Desk:
         return [call.outcome for call in self.ledger.calls]
 
 
+ANSWER = (
+    '{"owner": "product", "mechanism": "unhandled_exception", "symptom": "timeout", '
+    '"component": "payments", "root_cause": {"text": "charge fails: KeyError USD", "evidence": '
+    """[{"item": "E2", "quote": "KeyError: 'USD'"}]}, "suggested_fix": {"action": "handle_case", "target": "", "evidence": []}, """
+    '"alternatives": [], "missing": [], "confidence": 0.9}'
+)
+ABSTENTION = ANSWER.replace('"product"', '"insufficient_evidence"')
+DEAR = "anthropic:claude-opus-4-1"
+UNPRICED = "openai:brand-new-model"
+
+
+class Scripted:
+    """A provider of which every ask is scripted: an error, an answer, or something to wait for."""
+
+    def __init__(self, *script: Exception | str | asyncio.Event, name: str = DEAR) -> None:
+        """The last of the script is for all further asks."""
+        self.name = name
+        self.script = list(script) or [ANSWER]
+        self.prompts: list[Prompt] = []
+        self.beside = self.most_beside = 0
+
+    async def ask(self, prompt: Prompt, read: Callable[[str], Any]) -> Reply[Any]:
+        self.prompts.append(prompt)
+        does = self.script.pop(0) if len(self.script) > 1 else self.script[0]
+        self.beside += 1
+        self.most_beside = max(self.most_beside, self.beside)
+        try:
+            await asyncio.sleep(0)
+            if isinstance(does, asyncio.Event):
+                await does.wait()
+                does = ANSWER
+        finally:
+            self.beside -= 1
+        if isinstance(does, Exception):
+            raise does
+        return Reply(read(does), 4000, 1000)
+
+    async def close(self) -> None:
+        """There is nothing to give up."""
+
+
+def again_and_again(
+    function: Callable[..., Awaitable[Any]],
+) -> Callable[..., Awaitable[Any]]:
+    """Three retries, without a wait."""
+
+    async def again(*arguments: object) -> Any:
+        return await Backoff(3, 0, 0).run("model", lambda: function(*arguments))
+
+    return again
+
+
+def consultant(*providers: Provider, ledger: RunLedger, **more: Any) -> Consultant:
+    """With nothing kept between runs."""
+    return Consultant(
+        providers,
+        ledger=ledger,
+        **{
+            "prices": load_prices(None),
+            "answers": NoAnswers(),
+            "retrying": again_and_again,
+            **more,
+        },
+    )
+
+
+def most_usd(question: Question, name: str = DEAR) -> float:
+    """What a try is reserved at."""
+    prices = load_prices(None)
+    return (prices.of(name) or prices.dearest).cost_usd(*most_tokens(write_prompt(question, 1500)))
+
+
+def paid(name: str = DEAR, input_tokens: int = 4000, output_tokens: int = 1000) -> float:
+    """What tokens cost, as they count."""
+    prices = load_prices(None)
+    return (prices.of(name) or prices.dearest).cost_usd(input_tokens, output_tokens)
+
+
+def several(question: Question, count: int) -> list[Question]:
+    """As many questions that differ in nothing but the incident that they are about."""
+    return [replace(question, incident=f"i{n}", fingerprint=f"f{n}") for n in range(count)]
+
+
 def reasons(found: Consultation) -> str:
     return "\n".join(f"{p.source}: {p.reason}" for p in found.problems)
 
@@ -177,8 +270,16 @@ class TestAnswers:
         assert after.cost_usd > 0
         assert [CallOutcome.UNPROVEN] == desk.outcomes
         assert "dropped root_cause of its answer: a quote does not stand in E1" in reasons(found)
-        assert "E77 was not sent" in reasons(found)
-        assert "nothing of its answer is proven; the offline diagnosis stands" in reasons(found)
+        assert "E77 was not sent; the offline diagnosis stands" in reasons(found)
+
+    async def test_an_incident_without_evidence_is_told_of(
+        self, model_server: ModelServer, question: Question
+    ) -> None:
+        """Nothing of it could be shown, so nothing is asked."""
+        found = await Desk(model_server).ask(replace(question, items=()))
+
+        assert ([], ()) == (model_server.requests, found.exchanges)
+        assert "nothing that it could be shown was found" in reasons(found)
 
     async def test_nothing_is_asked_without_evidence(self, model_server: ModelServer) -> None:
         """Nor about a green run."""
@@ -223,7 +324,7 @@ class TestFailures:
 
         assert prepared.report.incidents == found.apply(prepared.report).incidents
         assert tries == len(model_server.requests)
-        assert [outcome] == desk.outcomes
+        assert [outcome] * (1 if outcome is CallOutcome.MALFORMED else tries) == desk.outcomes
         assert told.lower() in reasons(found).lower()
         assert (
             f"the offline diagnosis stands (incident {prepared.questions[0].incident})"
@@ -241,7 +342,8 @@ class TestFailures:
         async with asyncio.timeout(10):
             found = await desk.ask(*prepared.questions)
 
-        assert [CallOutcome.UNAVAILABLE] == desk.outcomes
+        assert [CallOutcome.UNAVAILABLE] * (RETRIES + 1) == desk.outcomes
+        assert all(call.input_tokens > 1000 for call in desk.ledger.calls)  # an estimate
         assert () == found.exchanges
 
     async def test_what_succeeds_later_is_no_problem(
@@ -322,19 +424,6 @@ class TestSpending:
         assert ([], []) == (model_server.requests, desk.outcomes)
         assert "the limit of spending is reached" in reasons(found)
 
-    async def test_the_limit_holds_side_by_side(self, model_server: ModelServer) -> None:
-        """Of two questions at once one is asked when there is money for one."""
-        questions = pipeline.prepare(
-            [TWO / "report.json"], [TWO / "logs"], context_tokens=4000
-        ).questions
-        model_server.answer = agreeing
-        desk = Desk(model_server, limit_usd=0.08)
-
-        found = await desk.ask(*questions)
-
-        assert 1 == len(model_server.requests) == len(found.exchanges)
-        assert desk.ledger.spent_usd < 0.08
-
     async def test_what_was_set_aside_comes_back(
         self, model_server: ModelServer, question: Question
     ) -> None:
@@ -352,7 +441,7 @@ class TestSpending:
         await desk.ask()
 
         assert [
-            CallOutcome.UNAVAILABLE,
+            *[CallOutcome.UNAVAILABLE] * 3,
             CallOutcome.ANSWERED,
             CallOutcome.ABANDONED,
         ] == desk.outcomes
@@ -372,6 +461,294 @@ class TestSpending:
         assert "no price of it is known" in reasons(found)
         assert 0 == found.exchanges[0].cost_usd
         assert "the limit of spending is reached" in reasons(poor)
+
+
+class TestTries:
+    """Each try is reserved, asked and booked for itself."""
+
+    async def test_tries_that_failed_are_paid(self, question: Question) -> None:
+        """Their tokens are in the books, in the diagnosis, and count against the limit."""
+        slow = EngineTimeoutError("too slow", input_tokens=4000, output_tokens=1500)
+        ledger = RunLedger(5)
+
+        found = await consultant(Scripted(slow, slow, ANSWER), ledger=ledger).consult([question])
+
+        (exchange,) = found.exchanges
+        assert [(4000, 1500), (4000, 1500), (4000, 1000)] == [
+            (call.input_tokens, call.output_tokens) for call in ledger.calls
+        ]
+        assert (12_000, 4000) == (exchange.input_tokens, exchange.output_tokens)
+        assert paid(DEAR, 12_000, 4000) == pytest.approx(exchange.cost_usd)
+        assert exchange.cost_usd == pytest.approx(ledger.spent_usd)
+
+    async def test_a_try_beyond_the_limit_is_not_made(self, question: Question) -> None:
+        """What earlier tries took is not there any more."""
+        slow = EngineTimeoutError("too slow", input_tokens=4000, output_tokens=1500)
+        ledger = RunLedger(most_usd(question) * 1.05)
+        model = Scripted(slow, slow, slow, ANSWER)
+
+        found = await consultant(model, ledger=ledger).consult([question])
+
+        assert 1 == len(model.prompts) == len(ledger.calls)
+        assert "the limit of spending is reached" in reasons(found)
+        assert f"took 5500 tokens, {ledger.spent_usd:.4f} USD" in reasons(found)
+        assert 0 == pytest.approx(ledger._reserved_usd)
+
+    async def test_the_limit_holds_side_by_side(self, question: Question) -> None:
+        """Of three questions at once one is asked when there is money for one."""
+        ledger = RunLedger(paid() + 1.5 * most_usd(question))
+        go = asyncio.Event()
+        model = Scripted(ANSWER, go)
+
+        asking = asyncio.create_task(consultant(model, ledger=ledger).consult(several(question, 4)))
+        await asyncio.sleep(0.05)
+        go.set()
+        found = await asking
+
+        assert 2 == len(model.prompts) == len(found.exchanges)
+
+    async def test_a_model_without_a_price_has_a_limit(self, question: Question) -> None:
+        """That of the dearest; what is shown is 0."""
+        ledger = RunLedger(0.5)
+        model = Scripted(name=UNPRICED)
+
+        await consultant(model, ledger=ledger).consult(several(question, 30))
+
+        assert len(model.prompts) * paid(UNPRICED) <= 0.5
+        assert 1 <= len(model.prompts) < 30
+        assert {0.0} == {call.cost_usd for call in ledger.calls}
+
+    @pytest.mark.parametrize("limit_usd", [0.0, float("nan")])
+    async def test_a_free_model_follows_when_the_limit_is_reached(
+        self, question: Question, limit_usd: float
+    ) -> None:
+        """The chain goes on."""
+        dear, free = Scripted(), Scripted(name="ollama:qwen3:8b")
+
+        found = await consultant(dear, free, ledger=RunLedger(limit_usd)).consult([question])
+
+        assert (0, 1) == (len(dear.prompts), len(free.prompts))
+        assert "the limit of spending is reached" in reasons(found)
+        assert "the next model was asked" in reasons(found)
+
+    async def test_a_call_that_is_not_made_is_not_booked(self, question: Question) -> None:
+        """Nor does it keep money."""
+        ledger = RunLedger(5)
+        model = Scripted(EngineAuthenticationError("no such key"))
+
+        found = await consultant(Circuit(model), ledger=ledger).consult(several(question, 9))
+
+        assert 1 == len(model.prompts) == len(ledger.calls)
+        assert 0 == pytest.approx(ledger._reserved_usd)
+        assert 2 == len(found.problems)
+
+
+class TestOurErrors:
+    """They lose neither the report nor the money."""
+
+    async def test_a_judge_that_fails(
+        self, prepared: pipeline.Prepared, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """The call is booked, nothing stays reserved, and the report says why it is offline."""
+
+        def fails(*_: object, **__: object) -> None:
+            raise IndexError("a secret of the answer")
+
+        monkeypatch.setattr("heisenberg.diagnosis.consult.judge", fails)
+        ledger, told = RunLedger(5), list[Exception]()
+
+        found = await consultant(Scripted(), ledger=ledger, on_error=told.append).consult(
+            prepared.questions
+        )
+
+        assert found.apply(prepared.report).incidents == prepared.report.incidents
+        assert "an error of ours (IndexError); the offline diagnosis stands" in reasons(found)
+        assert "secret" not in reasons(found)
+        assert [(CallOutcome.UNPROVEN, 4000, 1000)] == [
+            (call.outcome, call.input_tokens, call.output_tokens) for call in ledger.calls
+        ]
+        assert 0 == pytest.approx(ledger._reserved_usd)
+        assert 1 == len(told)
+
+    async def test_a_provider_that_fails_in_its_own_way(self, question: Question) -> None:
+        """One model's library does not keep the next one from being asked."""
+        ledger = RunLedger(5)
+
+        found = await consultant(
+            Scripted(OSError("disk")), Scripted(name="ollama:x"), ledger=ledger
+        ).consult([question])
+
+        assert 1 == len(found.exchanges)
+        assert "an error of ours (OSError); the next model was asked" in reasons(found)
+        assert 0 == pytest.approx(ledger._reserved_usd)
+
+    async def test_a_listener_that_fails(self, question: Question) -> None:
+        """The answer counts all the same."""
+
+        def fails(_: object) -> None:
+            raise OSError("disk")
+
+        found = await consultant(Scripted(), ledger=RunLedger(5), on_exchange=fails).consult(
+            [question]
+        )
+
+        assert 1 == len(found.exchanges)
+        assert "an error of ours (OSError)" in reasons(found)
+
+
+class TestTime:
+    async def test_one_deadline_for_all(self, question: Question) -> None:
+        """What is not answered then is offline, told once, booked, and holds nothing."""
+        ledger = RunLedger(50)
+        model = Scripted(ANSWER, asyncio.Event())
+
+        async with asyncio.timeout(5):
+            found = await consultant(model, ledger=ledger, deadline_s=0.2).consult(
+                several(question, 9)
+            )
+
+        told = "not all was answered within 0.2 s; the offline diagnosis stands (incidents i1, i2"
+        assert 1 == len(found.exchanges)
+        assert 1 == reasons(found).count("not all was answered")
+        assert told in reasons(found)
+        assert [CallOutcome.ANSWERED, *[CallOutcome.ABANDONED] * 4] == [
+            call.outcome for call in ledger.calls
+        ]
+        assert 0 == pytest.approx(ledger._reserved_usd)
+
+    async def test_nothing_is_begun_after_it(self, question: Question) -> None:
+        """When the first question took all the time."""
+        ledger = RunLedger(50)
+        model = Scripted(asyncio.Event())
+
+        found = await consultant(model, ledger=ledger, deadline_s=0.1).consult(several(question, 6))
+
+        assert 1 == len(model.prompts) == len(ledger.calls)
+        assert "(incidents i0, i1, i2, i3, i4, i5)" in reasons(found)
+
+    @pytest.mark.parametrize(("slow_s", "is_open"), [(0.05, True), (60.0, False)])
+    async def test_silence_opens_the_circuit(self, slow_s: float, is_open: bool) -> None:
+        """A request that was given up after long waiting is a failure, and a short one is none."""
+        circuit = Circuit(Scripted(asyncio.Event()), failures=2, slow_s=slow_s)
+        for _ in range(2):
+            with pytest.raises(TimeoutError):
+                async with asyncio.timeout(0.1):
+                    await circuit.ask(Prompt("say", "something", {}, 100), read_answer)
+
+        assert is_open == circuit.is_open
+
+    async def test_turns_are_shared(self, question: Question) -> None:
+        """By all consultations that are given the same ones."""
+        turns = asyncio.Semaphore(2)
+        model = Scripted()
+        await asyncio.gather(
+            *(
+                consultant(model, ledger=RunLedger(50), turns=turns).consult(several(question, 5))
+                for _ in range(4)
+            )
+        )
+
+        assert (20, 2) == (len(model.prompts), model.most_beside)
+
+
+class TestAskedOnce:
+    async def test_twins_of_one_run(self, question: Question) -> None:
+        """The same question is asked once, though nothing is kept."""
+        model = Scripted()
+
+        found = await consultant(model, ledger=RunLedger(5)).consult(
+            [replace(question, incident=f"i{n}") for n in range(4)]
+        )
+
+        assert 1 == len(model.prompts)
+        assert [False, True, True, True] == [x.was_kept for x in found.exchanges]
+        assert 3 == [x.cost_usd for x in found.exchanges].count(0)
+
+    async def test_twins_of_one_that_failed(self, question: Question) -> None:
+        """Each gets its chance."""
+        model = Scripted(EngineOverloadedError("busy"))
+        once = consultant(model, ledger=RunLedger(5), retrying=lambda function: function)
+
+        await once.consult([replace(question, incident=f"i{n}") for n in range(2)])
+
+        assert 2 == len(model.prompts)
+
+    async def test_the_first_one_alone(self, question: Question) -> None:
+        """The others are asked once it is known whether there is any point."""
+        go = asyncio.Event()
+        model = Scripted(go, ANSWER)
+        asking = asyncio.create_task(
+            consultant(model, ledger=RunLedger(50)).consult(several(question, 5))
+        )
+        await asyncio.sleep(0.05)
+        before = len(model.prompts)
+        go.set()
+        await asking
+
+        assert (1, 5) == (before, len(model.prompts))
+
+    async def test_too_long_is_never_sent_twice(self, question: Question) -> None:
+        """With few items the shares come down to the same."""
+        model = Scripted(EngineContextError("too long"))
+
+        await consultant(model, ledger=RunLedger(5)).consult(
+            [replace(question, items=question.items[:2])]
+        )
+
+        sent = [prompt.user for prompt in model.prompts]
+        assert len(set(sent)) == len(sent)
+
+    async def test_what_was_kept_tells_the_prompt_that_was_sent(
+        self, question: Question, tmp_path: Path
+    ) -> None:
+        """Shortened, as it was."""
+        model = Scripted(EngineContextError("too long"), ANSWER)
+        found: list[Exchange] = []
+        for _ in range(2):
+            answers = AnswerFile(tmp_path / "answers.db")
+            asking = consultant(model, ledger=RunLedger(5), answers=answers)
+            found += (await asking.consult([question])).exchanges
+            await answers.close()
+
+        new, kept = found
+        assert (False, True) == (new.was_kept, kept.was_kept)
+        assert new.prompt.user == kept.prompt.user == model.prompts[-1].user
+
+    async def test_no_more_than_the_most(self, question: Question) -> None:
+        """The rest is told of."""
+        model = Scripted(name="ollama:x")
+
+        found = await consultant(model, ledger=RunLedger(5)).consult(
+            several(question, MAX_QUESTIONS + 2)
+        )
+
+        assert MAX_QUESTIONS == len(model.prompts)
+        assert f"(incidents i{MAX_QUESTIONS}, i{MAX_QUESTIONS + 1})" in reasons(found)
+
+
+class TestTold:
+    async def test_an_abstention(self, question: Question) -> None:
+        """Is told as what it is."""
+        found = await consultant(Scripted(ABSTENTION), ledger=RunLedger(5)).consult([question])
+
+        assert "the model finds the evidence insufficient; the offline" in reasons(found)
+        assert "dropped" not in reasons(found)
+        assert "proven" not in reasons(found)
+
+    async def test_the_circuit_is_told_once(self, question: Question) -> None:
+        """However much time passes between the questions."""
+        now = [0.0]
+
+        def clock() -> float:
+            now[0] += 0.7
+            return now[0]
+
+        circuit = Circuit(Scripted(EngineOverloadedError("busy")), clock=clock)
+        once = consultant(circuit, ledger=RunLedger(50), retrying=lambda function: function)
+
+        found = await once.consult(several(question, 30))
+
+        assert 2 == len(found.problems)
 
 
 class TestKept:
@@ -506,7 +883,7 @@ class TestCircuit:
             with pytest.raises(Exception, match="failed inside"):
                 await self.ask(circuit)
         assert circuit.is_open
-        with pytest.raises(CircuitOpenError, match="asked again in 30 s"):
+        with pytest.raises(CircuitOpenError, match="kept failing"):
             await self.ask(circuit)
         assert 2 == len(model_server.requests)
         now[0] = 31

@@ -28,6 +28,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
+from heisenberg.diagnosis.providers.registry import VENDORS
 from heisenberg.errors import UsageError
 
 if TYPE_CHECKING:
@@ -69,12 +70,10 @@ DATABASE_VARIABLES = ("HEISENBERG_DATABASE_URL", "DATABASE_URL")
 """The first one that is set."""
 OTLP_VARIABLES = ("HEISENBERG_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
 """Likewise."""
-KEY_VARIABLES = {
-    "anthropic_api_key": ("HEISENBERG_ANTHROPIC_API_KEY", "ANTHROPIC_API_KEY"),
-    "openai_api_key": ("HEISENBERG_OPENAI_API_KEY", "OPENAI_API_KEY"),
-    "gemini_api_key": ("HEISENBERG_GEMINI_API_KEY", "GEMINI_API_KEY"),
-}
-"""Likewise, of the providers whose own programs read a variable."""
+KEY_VARIABLES = {f"{name}_api_key": vendor.key_variables for name, vendor in VENDORS.items()}
+"""Likewise, by setting; the providers' own programs read some of them."""
+URL_VARIABLES = {f"{name}_base_url": vendor.base_url_variables for name, vendor in VENDORS.items()}
+"""Likewise."""
 SECRET_VARIABLES = frozenset({*DATABASE_VARIABLES, *chain(*KEY_VARIABLES.values())})
 """Those among them that hold secrets."""
 MAX_MODEL_CHARS = 200
@@ -225,7 +224,7 @@ class Settings(BaseSettings):
     ] = ()
     model_url: Annotated[
         str | None,
-        Field(description="Base URL of a server or gateway that speaks OpenAI's interface."),
+        Field(description="Base URL of the first model, in place of its provider's."),
     ] = None
     anthropic_api_key: Annotated[
         SecretStr | None,
@@ -248,13 +247,66 @@ class Settings(BaseSettings):
             description="Key for `gemini:` models.",
         ),
     ] = None
+    ollama_api_key: Annotated[
+        SecretStr | None,
+        Field(
+            validation_alias=AliasChoices(*KEY_VARIABLES["ollama_api_key"]),
+            description="Key for `ollama:` models, if their server asks for one.",
+        ),
+    ] = None
     compatible_api_key: Annotated[
         SecretStr | None,
-        Field(description="Key for `compatible:` models, if their server asks for one."),
+        Field(
+            validation_alias=AliasChoices(*KEY_VARIABLES["compatible_api_key"]),
+            description="Key for `compatible:` models, if their server asks for one.",
+        ),
+    ] = None
+    anthropic_base_url: Annotated[
+        str | None,
+        Field(
+            validation_alias=AliasChoices(*URL_VARIABLES["anthropic_base_url"]),
+            description="Where `anthropic:` models are asked. Unset, at the provider's own.",
+        ),
+    ] = None
+    openai_base_url: Annotated[
+        str | None,
+        Field(
+            validation_alias=AliasChoices(*URL_VARIABLES["openai_base_url"]),
+            description="Likewise, `openai:` models.",
+        ),
+    ] = None
+    gemini_base_url: Annotated[
+        str | None,
+        Field(
+            validation_alias=AliasChoices(*URL_VARIABLES["gemini_base_url"]),
+            description="Likewise, `gemini:` models.",
+        ),
+    ] = None
+    ollama_base_url: Annotated[
+        str | None,
+        Field(
+            validation_alias=AliasChoices(*URL_VARIABLES["ollama_base_url"]),
+            description="Likewise, `ollama:` models. Unset, `http://localhost:11434/v1`.",
+        ),
+    ] = None
+    compatible_base_url: Annotated[
+        str | None,
+        Field(
+            validation_alias=AliasChoices(*URL_VARIABLES["compatible_base_url"]),
+            description="Likewise, `compatible:` models, which need it.",
+        ),
     ] = None
     model_timeout_s: Annotated[
         float, Field(gt=0, le=3600, description="Longest that one answer of a model may take.")
     ] = 60.0
+    model_deadline_s: Annotated[
+        float,
+        Field(
+            gt=0,
+            le=86_400,
+            description="Longest that models may take for one run; what is left then stays offline.",
+        ),
+    ] = 120.0
     model_context_tokens: Annotated[
         int,
         Field(ge=500, le=200_000, description="Most that a model is sent about one incident."),
@@ -374,7 +426,7 @@ class Settings(BaseSettings):
             raise ValueError("names a model twice")
         return value
 
-    @field_validator("otlp_endpoint", "model_url")
+    @field_validator("otlp_endpoint", "model_url", *URL_VARIABLES)
     @classmethod
     def _http_url(cls, value: str | None) -> str | None:
         if value is not None and not value.startswith(("http://", "https://")):
@@ -473,7 +525,12 @@ def _told(error: ErrorDetails) -> str:
         return reason
     where = str(error["loc"][0])
     name = where if where.isupper() else PREFIX + where.upper()
-    for variables in (DATABASE_VARIABLES, OTLP_VARIABLES, *KEY_VARIABLES.values()):
+    for variables in (
+        DATABASE_VARIABLES,
+        OTLP_VARIABLES,
+        *KEY_VARIABLES.values(),
+        *URL_VARIABLES.values(),
+    ):
         if name in variables:
             name = variable_of(variables) or name
     return f"{name}: {reason}"

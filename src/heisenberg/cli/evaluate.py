@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from heisenberg.cli.models import MaxCostOption, ModelOption, ModelUrlOption, NoCacheOption
+from heisenberg.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -59,6 +60,8 @@ def evaluate(
     from heisenberg.cli import models, streams  # noqa: PLC0415 (likewise)
 
     chosen = models.choose(model, model_url=model_url, max_cost=max_cost, no_cache=no_cache)
+    if learn is not None and len(chosen.names) != 1:
+        raise UsageError("--learn: takes one model (--model), as each is trusted differently")
 
     def analyze(paths: Sequence[Path], logs: Sequence[Path]) -> Report:
         if not chosen.names:
@@ -72,7 +75,7 @@ def evaluate(
         from heisenberg.diagnosis import calibration  # noqa: PLC0415 (keeps --help fast)
 
         claims = [(c.confidence, float(c.is_right)) for c in result.claims if c.is_models]
-        calibration.write_calibration(learn, calibration.learn(claims))
+        calibration.write_calibration(learn, calibration.learn(claims, engine=chosen.names[0]))
     if form is Format.JSON:
         streams.write_document(evaluation.render_json(result))
     else:

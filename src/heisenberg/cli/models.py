@@ -9,8 +9,8 @@ from __future__ import annotations
 import asyncio
 import os
 import threading
-from contextlib import AsyncExitStack, suppress
-from dataclasses import dataclass
+from contextlib import AsyncExitStack, closing, suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TypeVar
 
@@ -21,7 +21,8 @@ from heisenberg.errors import HeisenbergError, UsageError
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, Sequence
 
-    from heisenberg.diagnosis.answers import Answers
+    from heisenberg.diagnosis.answer_file import AnswerFile, NoAnswers
+    from heisenberg.diagnosis.calibration import Calibration
     from heisenberg.diagnosis.consult import Consultation, Exchange, Retrying
     from heisenberg.diagnosis.provider import Provider
     from heisenberg.model.question import Question
@@ -95,6 +96,9 @@ class Models:
     base_delay_s: float
     max_delay_s: float
     deadline_s: float
+    """Of one question, its tries and waits together."""
+    run_deadline_s: float
+    """Of all questions about a run."""
     prices: Path | None
     cache: Path | None
     """File of answers; None to keep none."""
@@ -120,8 +124,10 @@ def choose(
     """Put options and environment together; an option overrides its variable.
 
     Raises:
-        UsageError: A variable is wrong; names it.
+        UsageError: An option or a variable is wrong; names it.
     """
+    if max_cost is not None and not max_cost >= 0:
+        raise UsageError("--max-cost: is no amount of money")
     said = _Variables(environment)
     names = model or [said.text("MODEL")]
     return Models(
@@ -136,6 +142,7 @@ def choose(
         base_delay_s=said.number("RETRY_BASE_DELAY", 1.0),
         max_delay_s=said.number("RETRY_MAX_DELAY", 60.0),
         deadline_s=said.number("RETRY_DEADLINE_S", 120.0, least=0.1),
+        run_deadline_s=said.number("MODEL_DEADLINE_S", 120.0, least=0.1),
         prices=said.path("MODEL_PRICES"),
         cache=None if no_cache else said.path("MODEL_CACHE") or _cache_file(environment),
         transcript=transcript,
@@ -198,31 +205,68 @@ def consult(
 
     for name in models.names:
         split_name(name)
-    report = prepared.report
-    exchanges: list[Exchange] = []
-    if prepared.questions:
-        asking = _consult(prepared.questions, models, exchanges.append, tell)
-        report = asyncio.run(asking).apply(report)
-    if models.transcript is not None:
-        from heisenberg.cli import streams  # noqa: PLC0415 (keeps --help fast)
-        from heisenberg.diagnosis.transcript import transcribe  # noqa: PLC0415 (likewise)
+    calibration = _calibration(models)
+    if models.transcript is None:
+        return _consulted(prepared, models, calibration, lambda _: None, tell)
+    from heisenberg.diagnosis.transcript import TranscriptFile  # noqa: PLC0415 (keeps --help fast)
+    from heisenberg.model.report import Problem  # noqa: PLC0415 (likewise)
 
-        streams.write_file(models.transcript, "".join(transcribe(x) for x in exchanges))
-    return report
+    with closing(TranscriptFile(models.transcript)) as transcript:
+        report = _consulted(prepared, models, calibration, transcript.write, tell)
+    if not transcript.problem:
+        return report
+    problem = Problem(models.transcript.name, transcript.problem)
+    return replace(report, problems=(*report.problems, problem))
+
+
+def _consulted(
+    prepared: Prepared,
+    models: Models,
+    calibration: Calibration | None,
+    on_exchange: Callable[[Exchange], None],
+    tell: Callable[[str], None],
+) -> Report:
+    if not prepared.questions:
+        return prepared.report
+    asking = _consult(prepared.questions, models, calibration, on_exchange, tell)
+    return asyncio.run(asking).apply(prepared.report)
+
+
+def _calibration(models: Models) -> Calibration | None:
+    """What the file says of the model that is asked.
+
+    Raises:
+        UsageError: It cannot be read, or is about another model.
+    """
+    if models.calibration is None:
+        return None
+    from heisenberg.diagnosis.calibration import read_calibration  # noqa: PLC0415 (keeps --help fast)
+
+    found = read_calibration(models.calibration)
+    if found.engine and found.engine not in models.names:
+        raise UsageError(
+            f"{models.calibration}: is about {found.engine}, and {', '.join(models.names)} is asked"
+        )
+    return found
 
 
 async def _consult(
     questions: Sequence[Question],
     models: Models,
+    calibration: Calibration | None,
     on_exchange: Callable[[Exchange], None],
     tell: Callable[[str], None],
 ) -> Consultation:
-    from heisenberg.diagnosis.calibration import read_calibration  # noqa: PLC0415 (keeps --help fast)
-    from heisenberg.diagnosis.consult import Consultant  # noqa: PLC0415 (likewise)
+    from heisenberg.diagnosis.consult import Consultant  # noqa: PLC0415 (keeps --help fast)
     from heisenberg.diagnosis.prices import load_prices  # noqa: PLC0415 (likewise)
     from heisenberg.diagnosis.spending import RunLedger  # noqa: PLC0415 (likewise)
+    from heisenberg.model.report import Problem  # noqa: PLC0415 (likewise)
 
-    calibration = read_calibration(models.calibration) if models.calibration else None
+    def calibrate(name: str) -> Callable[[float], float]:
+        if calibration is None or calibration.engine not in {"", name}:
+            return lambda stated: stated
+        return calibration
+
     prices = load_prices(models.prices)
     async with AsyncExitStack() as last_first:
         providers = make_providers(models)
@@ -237,12 +281,17 @@ async def _consult(
             ledger=RunLedger(models.max_cost_usd),
             retrying=_retrying(models, tell),
             max_output_tokens=models.output_tokens,
-            concurrency=models.concurrency,
-            calibrate=lambda _: calibration or (lambda stated: stated),
+            turns=asyncio.Semaphore(models.concurrency),
+            deadline_s=models.run_deadline_s,
+            calibrate=calibrate,
             on_exchange=on_exchange,
         )
         tell(f"asking {models.names[0]}")
-        return await consultant.consult(questions)
+        consultation = await consultant.consult(questions)
+    if models.cache is None or not answers.problem:
+        return consultation
+    problem = Problem(models.cache.name, f"answers are not kept: {answers.problem}")
+    return replace(consultation, problems=(*consultation.problems, problem))
 
 
 def _retrying(models: Models, tell: Callable[[str], None]) -> Retrying:
@@ -287,20 +336,24 @@ def forecast(prepared: Prepared, models: Models) -> str:
     Raises:
         UsageError: A model's name or the file of prices is wrong.
     """
-    from heisenberg.diagnosis.prices import load_prices  # noqa: PLC0415 (keeps --help fast)
-    from heisenberg.diagnosis.prompt import estimate  # noqa: PLC0415 (likewise)
+    from heisenberg.diagnosis.consult import asked_about, most_tokens  # noqa: PLC0415 (keeps --help fast)
+    from heisenberg.diagnosis.prices import load_prices  # noqa: PLC0415 (likewise)
+    from heisenberg.diagnosis.prompt import estimate, write_prompt  # noqa: PLC0415 (likewise)
     from heisenberg.diagnosis.providers.registry import split_name  # noqa: PLC0415 (likewise)
 
-    questions = [q for q in prepared.questions if q.items]
+    questions = asked_about(prepared.questions)
     if not models.names:
         return "no model is chosen (--model): nothing would be sent"
     split_name(models.names[0])
     tokens = sum(estimate(question) for question in questions)
-    price = load_prices(models.prices).of(models.names[0])
-    cost = "a cost that is not known"
-    if price is not None:
-        most = price.cost_usd(tokens, len(questions) * models.output_tokens)
-        cost = f"at most {most:.4f} USD"
+    prices = load_prices(models.prices)
+    price = prices.of(models.names[0])
+    prompts = [write_prompt(question, models.output_tokens) for question in questions]
+    reserved = [(price or prices.dearest).cost_usd(*most_tokens(prompt)) for prompt in prompts]
+    most_usd = min(models.max_cost_usd, sum(reserved))
+    cost = f"at most, repairs included, {most_usd:.4f} USD"
+    if price is None:
+        cost = f"a cost that is not known, and counts as {cost}"
     return (
         f"{models.names[0]} would be asked {len(questions)} questions, about {tokens} tokens, for "
         f"{cost}; nothing was sent (`heisenberg redact --show` prints all of it)"
@@ -334,7 +387,10 @@ def _first(environment: Mapping[str, str], variables: Sequence[str]) -> str:
     return next((environment[v] for v in variables if environment.get(v)), "")
 
 
-def _answers(models: Models) -> Answers:
-    from heisenberg.diagnosis.answer_file import AnswerFile, NoAnswers  # noqa: PLC0415 (likewise)
+def _answers(models: Models) -> AnswerFile | NoAnswers:
+    from heisenberg.diagnosis import answer_file  # noqa: PLC0415 (keeps --help fast)
 
-    return NoAnswers() if models.cache is None else AnswerFile(models.cache)
+    if models.cache is None:
+        return answer_file.NoAnswers()
+    claim_s = models.run_deadline_s + answer_file.CLAIM_MARGIN_S
+    return answer_file.AnswerFile(models.cache, claim_s=claim_s)

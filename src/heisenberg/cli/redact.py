@@ -39,13 +39,14 @@ def redact(
     """Tell what a model would be sent about a run, and what was taken out. Sends nothing."""
     from heisenberg import pipeline  # noqa: PLC0415 (keeps --help fast)
     from heisenberg.cli import models, streams  # noqa: PLC0415 (likewise)
+    from heisenberg.diagnosis.consult import asked_about  # noqa: PLC0415 (likewise)
 
     chosen = models.choose(None)
     with streams.progress() as tell:
         prepared = pipeline.prepare(
             paths, logs or (), context_tokens=chosen.context_tokens, progress=tell
         )
-    asked = [question for question in prepared.questions if question.items]
+    asked = asked_about(prepared.questions)
     streams.write(_shown(asked) if show else _counted(asked))
 
 

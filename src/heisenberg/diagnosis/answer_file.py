@@ -16,8 +16,10 @@ if TYPE_CHECKING:
 
 TTL_S = 30 * 24 * 3600.0
 """An answer is kept for this long: models change under their names."""
-CLAIM_S = 180.0
-"""A claim whose owner has vanished ends after this."""
+CLAIM_S = 135.0
+"""A claim whose owner has vanished ends after this, when nothing else is said: after the longest that
+a consultation may take, and a margin."""
+CLAIM_MARGIN_S = 15.0
 BUSY_S = 2.0
 """Wait for another process that writes."""
 
@@ -31,9 +33,12 @@ CREATE TABLE IF NOT EXISTS answers (
 class AnswerFile:
     """Keeps answers in an SQLite file. A file that cannot be used keeps nothing, and fails nothing."""
 
-    def __init__(self, path: Path, *, clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self, path: Path, *, claim_s: float = CLAIM_S, clock: Callable[[], float] = time.time
+    ) -> None:
         """Open the file, or make it, for its owner alone."""
         self._clock = clock
+        self._claim_s = claim_s
         self.problem = ""
         """Why nothing is kept, if so."""
         self._file: sqlite3.Connection | None = None
@@ -60,7 +65,7 @@ class AnswerFile:
     async def claim(self, key: AnswerKey) -> bool:
         """Ask for the right to ask the model."""
         now = self._clock()
-        until = now + CLAIM_S
+        until = now + self._claim_s
         rows = self._run(
             "INSERT INTO answers (key, model, until) VALUES (?, ?, ?) ON CONFLICT (key) DO UPDATE "
             "SET answer = NULL, until = excluded.until WHERE until < ? RETURNING 1",
@@ -118,6 +123,8 @@ class AnswerFile:
 
 class NoAnswers:
     """Keeps nothing: every question is asked."""
+
+    problem = ""
 
     async def get(self, key: AnswerKey) -> str | None:  # noqa: ARG002 (the interface's)
         """Nothing is there."""

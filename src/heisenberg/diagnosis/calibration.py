@@ -52,6 +52,8 @@ class Calibration(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     """What to make of an engine's word. Without points: leave it as it is."""
 
     schema: Literal["heisenberg.calibration/1"] = "heisenberg.calibration/1"
+    engine: str = ""
+    """`PROVIDER:MODEL` whose word it is about; empty when that was not noted."""
     records: Annotated[int, msgspec.Meta(ge=0)] = 0
     """From how many it was learned."""
     points: tuple[tuple[Share, Share], ...] = ()
@@ -86,7 +88,7 @@ class Calibration(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
         return min(share, high_share)  # the last bit may be rounded up
 
 
-def learn(records: Iterable[tuple[float, float]]) -> Calibration:
+def learn(records: Iterable[tuple[float, float]], *, engine: str = "") -> Calibration:
     """Learn how far an engine's word can be trusted.
 
     What was stated is put into bins. The share of right ones in a bin is drawn towards what was stated
@@ -96,6 +98,7 @@ def learn(records: Iterable[tuple[float, float]]) -> Calibration:
     Args:
         records: (stated confidence, how right it was), both in [0, 1]: 1 for right, 0 for wrong,
             between them for partly.
+        engine: Whose word it is, to be noted.
 
     Returns:
         The calibration, which leaves all as it is when there are no records.
@@ -109,14 +112,16 @@ def learn(records: Iterable[tuple[float, float]]) -> Calibration:
         bins[min(BINS - 1, int(stated * BINS))].append((stated, share))
     count = sum(map(len, bins))
     if not count:
-        return Calibration()
+        return Calibration(engine=engine)
     stated_of = [_stated(number, found) for number, found in enumerate(bins)]
     blocks = [
         _Block(1, len(found) + PRIOR_WEIGHT, math.fsum(s for _, s in found) + PRIOR_WEIGHT * at)
         for at, found in zip(stated_of, bins, strict=True)
     ]
     shares = [b.share for b in _pooled(blocks) for _ in range(b.bins)]
-    return Calibration(records=count, points=tuple(zip(stated_of, shares, strict=True)))
+    return Calibration(
+        engine=engine, records=count, points=tuple(zip(stated_of, shares, strict=True))
+    )
 
 
 def read_calibration(path: Path) -> Calibration:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from typing import TYPE_CHECKING, TypeVar
 
@@ -34,12 +35,22 @@ class Circuit:
         *,
         failures: int = 5,
         open_s: float = 60.0,
+        slow_s: float = 5.0,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Closed at first."""
+        """Closed at first.
+
+        Args:
+            provider: Who is asked.
+            failures: In a row, after which it opens.
+            open_s: For how long.
+            slow_s: A request that is given up after so long has met with silence, and counts as failed.
+            clock: Seconds.
+        """
         self._provider = provider
         self._failures = failures
         self._open_s = open_s
+        self._slow_s = slow_s
         self._clock = clock
         self._in_a_row = 0
         self._opened_at: float | None = None
@@ -63,6 +74,7 @@ class Circuit:
             EngineError: As the provider raises it.
         """
         probes = self._enter()
+        began = self._clock()
         try:
             reply = await self._provider.ask(prompt, read)
         except TransientEngineError:
@@ -73,6 +85,10 @@ class Circuit:
             raise
         except EngineError:
             self._close()  # it is there, and does not like this request
+            raise
+        except asyncio.CancelledError:
+            if self._clock() - began >= self._slow_s:
+                self._failed(1)
             raise
         finally:
             if probes:
@@ -90,9 +106,7 @@ class Circuit:
             return False
         left_s = self._opened_at + self._open_s - self._clock()
         if left_s > 0 or self._probing:
-            raise CircuitOpenError(
-                f"not asked, as it kept failing; asked again in {max(left_s, 1):.0f} s"
-            )
+            raise CircuitOpenError("not asked, as it kept failing just now")
         self._probing = True
         return True
 

@@ -8,8 +8,11 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from heisenberg import text
+from heisenberg.errors import UsageError
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from heisenberg.diagnosis.consult import Exchange
 
 
@@ -31,3 +34,38 @@ def transcribe(exchange: Exchange) -> str:
         "cost_usd": round(exchange.cost_usd, 6),
     }
     return text.escape_for_json(json.dumps(document, ensure_ascii=False)) + "\n"
+
+
+class TranscriptFile:
+    """Exchanges in a file, each written as soon as it is over."""
+
+    def __init__(self, path: Path) -> None:
+        """Open the file, empty.
+
+        Raises:
+            UsageError: It cannot be written.
+        """
+        self.path = path
+        self.problem = ""
+        """Why not all is written, if so: what was paid for is not lost with it."""
+        try:
+            self._file = path.open("w", encoding="utf-8", newline="\n")
+        except OSError as error:
+            raise UsageError(f"{path}: {error.strerror or error}") from error
+
+    def write(self, exchange: Exchange) -> None:
+        """Append an exchange."""
+        if self.problem:
+            return
+        try:
+            self._file.write(transcribe(exchange))
+            self._file.flush()
+        except OSError as error:
+            self.problem = f"cannot be written: {error.strerror or error}"
+
+    def close(self) -> None:
+        """Close the file."""
+        try:
+            self._file.close()
+        except OSError as error:
+            self.problem = self.problem or f"cannot be written: {error.strerror or error}"

@@ -55,7 +55,10 @@ time timeout timezone title tls together token total transaction transition tran
 twice two type unavailable uncaught undefined unexpected unhandled unicode unique unknown unreachable until
 update upstream url user value variable version violate visible volume wait warm wide window work worker write
 written wrong zero zone
-ahead late minutes seconds hours milliseconds
+ahead minutes seconds hours milliseconds
+fail fails failed failing runs ran running uses used using makes making takes took taking gets got getting
+sets loses losing holds held keeps kept goes went going comes came gone adds added cuts looks reads waits
+sends sent hits calls opens closes counts shows leads needs asks has lacks lacking
 """
 
 

@@ -28,7 +28,10 @@ async def get(session: AsyncSession, organization_id: UUID, day: date) -> ModelS
 async def reserve(
     session: AsyncSession, organization_id: UUID, day: date, cost_usd: float, limit_usd: float
 ) -> bool:
-    """Set money aside, unless more than the limit would be spent and set aside then."""
+    """Set money aside, unless more than the limit would be spent and set aside then.
+
+    What is free stays so beyond the limit, too.
+    """
     if not cost_usd <= limit_usd:
         return False  # the first one of a day is inserted, whatever the condition below
     total_usd = ModelSpending.spent_usd + ModelSpending.reserved_usd + cost_usd
@@ -38,7 +41,7 @@ async def reserve(
         .on_conflict_do_update(
             index_elements=_KEY,
             set_={"reserved_usd": ModelSpending.reserved_usd + cost_usd},
-            where=total_usd <= limit_usd,
+            where=total_usd <= limit_usd if cost_usd > 0 else None,
         )
         .returning(ModelSpending.day)
     )

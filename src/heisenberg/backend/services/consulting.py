@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 from functools import partial
 from typing import TYPE_CHECKING
 
+from heisenberg.backend.logging import get_logger
 from heisenberg.backend.retry import retry_from_settings
 from heisenberg.backend.services.model_answers import DatabaseAnswers
 from heisenberg.backend.services.spending import DatabaseLedger
@@ -26,6 +28,8 @@ if TYPE_CHECKING:
     from heisenberg.backend.services.calibration import Calibrations
     from heisenberg.diagnosis.consult import Consultation
     from heisenberg.model.question import Question
+
+log = get_logger(__name__)
 
 
 class Models:
@@ -53,6 +57,7 @@ class Models:
             )
             for number, name in enumerate(settings.model)
         ]
+        self._turns = asyncio.Semaphore(settings.model_concurrency)  # of all requests together
         for circuit in self._circuits:
             metrics.watch_circuit(circuit.name, partial(_is_open, circuit))
 
@@ -70,19 +75,25 @@ class Models:
             circuit.name: await self._calibrations.get(organization_id, circuit.name)
             for circuit in self._circuits
         }
+        answers = DatabaseAnswers(settings, self._database, self._metrics, organization_id)
         consultant = Consultant(
             self._circuits,
             prices=self._prices,
-            answers=DatabaseAnswers(settings, self._database, self._metrics, organization_id),
+            answers=answers,
             ledger=DatabaseLedger(
                 settings, self._database, self._metrics, organization_id, test_run_id=test_run_id
             ),
             retrying=retry_from_settings(settings, self._metrics.retried),
             max_output_tokens=settings.model_output_tokens,
-            concurrency=settings.model_concurrency,
+            turns=self._turns,
+            deadline_s=settings.model_deadline_s,
             calibrate=calibrations.__getitem__,
+            on_error=_log_own,
         )
-        return await consultant.consult(questions)
+        try:
+            return await consultant.consult(questions)
+        finally:
+            await asyncio.shield(answers.close())
 
     async def close(self) -> None:
         """Give up the connections."""
@@ -94,17 +105,17 @@ def _is_open(circuit: Circuit) -> bool:
     return circuit.is_open
 
 
+def _log_own(error: Exception) -> None:
+    log.error("consulting.failed", consequence="the diagnosis goes on without it", exc_info=error)
+
+
 def _access(settings: Settings, name: str, *, is_first: bool) -> Access:
-    """How to reach the model; the address in the settings is that of the first one."""
-    keys: dict[str, SecretStr | None] = {
-        "anthropic": settings.anthropic_api_key,
-        "openai": settings.openai_api_key,
-        "gemini": settings.gemini_api_key,
-        "compatible": settings.compatible_api_key,
-    }
-    key = keys.get(split_name(name)[0])
+    """How to reach the model; `model_url` is the address of the first one."""
+    provider = split_name(name)[0]
+    key: SecretStr | None = getattr(settings, f"{provider}_api_key")
+    url: str | None = getattr(settings, f"{provider}_base_url")
     return Access(
         api_key=key.get_secret_value() if key else "",
-        base_url=(settings.model_url or "") if is_first else "",
+        base_url=(settings.model_url if is_first else None) or url or "",
         timeout_s=settings.model_timeout_s,
     )

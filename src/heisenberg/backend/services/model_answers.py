@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 TIMEOUT_S: Final = 5.0
 """A database that hangs does not hold up an analysis for longer, each time."""
 CLAIM_MARGIN_S: Final = 15.0
-"""Beyond the longest that a call may take with all its tries, for what comes before and after."""
+"""Beyond the longest that a consultation may take, for what comes before and after."""
 DELETED_AT_ONCE: Final = 100
 """Expired answers that go when a new one comes: more than come, so that they do not pile up."""
 
@@ -55,7 +55,7 @@ class DatabaseAnswers:
         self._organization_id = organization_id
         self._clock = clock
         self._ttl = timedelta(hours=settings.model_answer_ttl_hours)
-        self._claim = timedelta(seconds=settings.retry_deadline_s + CLAIM_MARGIN_S)
+        self._claim = timedelta(seconds=settings.model_deadline_s + CLAIM_MARGIN_S)
         self._claims: dict[str, datetime] = {}
         """Until when our own claims last, by question: that tells them from those of others."""
 

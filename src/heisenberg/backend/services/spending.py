@@ -85,6 +85,11 @@ class DatabaseLedger(RunLedger):
         self._metrics.model_called(call)
         await _finish(asyncio.create_task(self._book(reserved_usd, call), name="booking"))
 
+    async def release(self, reserved_usd: float) -> None:
+        """Give back what was set aside for a call that was not made, likewise."""
+        await super().release(reserved_usd)
+        await _finish(asyncio.create_task(self._give_back(reserved_usd), name="giving back"))
+
     async def _reserve_of_day(self, cost_usd: float) -> bool:
         try:
             async with asyncio.timeout(RESERVE_TIMEOUT_S), self._database.write() as session:
@@ -111,7 +116,7 @@ class DatabaseLedger(RunLedger):
         try:
             async with asyncio.timeout(BOOK_TIMEOUT_S), self._database.write() as session:
                 await model_spending.book(
-                    session, self._organization_id, self._day, reserved_usd, call.cost_usd
+                    session, self._organization_id, self._day, reserved_usd, call.counted_usd
                 )
                 await model_calls.add(
                     session, self._organization_id, self._test_run_id, call, self._clock()
@@ -126,6 +131,20 @@ class DatabaseLedger(RunLedger):
                 output_tokens=call.output_tokens,
                 cost_usd=call.cost_usd,
                 consequence="what was set aside for it stays so for the day",
+                **told(error),
+            )
+
+    async def _give_back(self, reserved_usd: float) -> None:
+        try:
+            async with asyncio.timeout(BOOK_TIMEOUT_S), self._database.write() as session:
+                await model_spending.book(
+                    session, self._organization_id, self._day, reserved_usd, 0.0
+                )
+        except Exception as error:  # noqa: BLE001 (the diagnosis goes on)
+            log.warning(
+                "spending.unreleased",
+                organization_id=self._organization_id,
+                consequence="what was set aside stays so for the day",
                 **told(error),
             )
 
