@@ -140,7 +140,8 @@ class Desk:
 ANSWER = (
     '{"owner": "product", "mechanism": "unhandled_exception", "symptom": "timeout", '
     '"component": "payments", "root_cause": {"text": "charge fails: KeyError USD", "evidence": '
-    """[{"item": "E2", "quote": "KeyError: 'USD'"}]}, "suggested_fix": {"action": "handle_case", "target": "", "evidence": []}, """
+    """[{"item": "E2", "quote": "KeyError: 'USD'"}]}, """
+    '"suggested_fix": {"action": "handle_case", "target": "", "evidence": []}, '
     '"alternatives": [], "missing": [], "confidence": 0.9}'
 )
 ABSTENTION = ANSWER.replace('"product"', '"insufficient_evidence"')
