@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from heisenberg.cli.artefacts import LogsOption, ReportsArgument
 from heisenberg.cli.models import (
     CalibrationOption,
     MaxCostOption,
@@ -40,23 +41,9 @@ class FailOn(StrEnum):
 
 
 def analyze(
-    paths: Annotated[
-        list[Path],
-        typer.Argument(
-            metavar="PATH",
-            help="Test reports, or folders with them; formats are told by content, not by name.",
-            show_default=False,
-        ),
-    ],
+    paths: ReportsArgument,
     *,
-    logs: Annotated[
-        list[Path] | None,
-        typer.Option(
-            metavar="PATH",
-            help="Log file, or folder with the services' logs; may be repeated.",
-            show_default=False,
-        ),
-    ] = None,
+    logs: LogsOption = None,
     form: Annotated[Format, typer.Option("--format", help="How to write it.")] = Format.TEXT,
     output: Annotated[
         Path | None,

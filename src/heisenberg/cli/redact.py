@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path  # noqa: TC003 (typer reads the annotations when it runs)
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from heisenberg.cli.artefacts import LogsOption, ReportsArgument
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -14,23 +15,9 @@ if TYPE_CHECKING:
 
 
 def redact(
-    paths: Annotated[
-        list[Path],
-        typer.Argument(
-            metavar="PATH",
-            help="Test reports, or folders with them, as for `analyze`.",
-            show_default=False,
-        ),
-    ],
+    paths: ReportsArgument,
     *,
-    logs: Annotated[
-        list[Path] | None,
-        typer.Option(
-            metavar="PATH",
-            help="Log file, or folder with the services' logs; may be repeated.",
-            show_default=False,
-        ),
-    ] = None,
+    logs: LogsOption = None,
     show: Annotated[
         bool,
         typer.Option("--show", help="Print exactly what a model would be sent, for each incident."),
