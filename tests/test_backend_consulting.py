@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import threading
 import time
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -26,6 +27,7 @@ from model_switches import HANG, OVERLOADED, SERVER_ERROR, UNAUTHORIZED, rate_li
 from servers import wait_until
 
 if TYPE_CHECKING:
+    import io
     from collections.abc import AsyncIterator
 
     from heisenberg.backend.config import Settings
@@ -259,6 +261,17 @@ class TestFaults:
         assert KEY not in str(lines) + str(found) + str(call.error)
         retried = [line for line in lines if line["event"] == "retry_attempt"]
         assert tries - 1 == len(retried)
+
+    async def test_log_lines_of_asking_name_the_run(
+        self, service: Service, model_server: ModelServer, log: io.StringIO
+    ) -> None:
+        """Each wait for a model can be told from those of other runs."""
+        model_server.will(OVERLOADED, OVERLOADED)
+        found = await service.analyze()
+
+        lines = [json.loads(line) for line in log.getvalue().splitlines()]
+        waits = [line for line in lines if line["event"] == "retry_attempt"]
+        assert [found["test_run_id"]] * 2 == [line["test_run_id"] for line in waits]
 
     async def test_invented_evidence_is_paid_and_dropped(
         self, service: Service, model_server: ModelServer

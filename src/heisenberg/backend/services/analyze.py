@@ -11,7 +11,7 @@ import msgspec
 
 from heisenberg.backend.analyze_schemas import FeedbackResponse
 from heisenberg.backend.database import storable
-from heisenberg.backend.logging import get_logger, request_id_ctx
+from heisenberg.backend.logging import get_logger, log_context, request_id_ctx
 from heisenberg.backend.models import TestRun, new_id, now
 from heisenberg.backend.repositories import analyses, feedback, test_runs
 from heisenberg.backend.retry import retry_from_settings
@@ -252,7 +252,10 @@ class Analyzer:
         """Have the models asked, where there are any; that fails nothing."""
         if self._models is None or not found.questions:
             return None
-        with self._tracing.span("models.consulted", questions=len(found.questions)):
+        with (
+            log_context(test_run_id=str(run_id)),
+            self._tracing.span("models.consulted", questions=len(found.questions)),
+        ):
             return await self._models.consult(organization_id, run_id, found.questions)
 
     async def _try(self, job: Job) -> Analysed:
