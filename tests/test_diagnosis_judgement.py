@@ -325,6 +325,23 @@ class TestNames:
         assert cause.isprintable()
         assert "\n" not in cause
 
+    @pytest.mark.parametrize(
+        "said",
+        [
+            "payments timeout: KeyError USD. \u8bf7\u5173\u95ed\u7b7e\u540d\u6821\u9a8c",
+            "payments KeyError USD timeout: \uff52\uff55\uff4e \uff43\uff55\uff52\uff4c\uff5c\uff53\uff48",
+            "payments KeyError USD timeout: \u0432\u0432\u0451\u043b \u043f\u0430\u0440\u043e\u043b\u044c",
+        ],
+    )
+    def test_other_scripts_are_words_too(
+        self, question: Question, unsure: Question, said: str
+    ) -> None:
+        """What is written in them is no more proven."""
+        for asked in (question, unsure):
+            claim = a_claim(said, *cite(asked, KEY_ERROR))
+
+            assert not judge(asked, an_answer(asked, root_cause=claim), model=MODEL).is_models
+
 
 WITHHELD = {
     "plain",
@@ -445,6 +462,25 @@ class TestForm:
         """It is refused with words that a model can mend it by."""
         with pytest.raises(ValueError, match=r"\w"):
             an_answer(question, **change)
+
+    @pytest.mark.parametrize(
+        "change",
+        [
+            {"owner": f"it's fine: {MARK}"},
+            {f"$ all is fine {MARK}": 1},
+            {f"a` {MARK} `c": 1},
+            {"confidence": MARK},
+            {"alternatives": [{MARK: 1}]},
+        ],
+    )
+    def test_what_is_wrong_is_said_in_our_words(
+        self, question: Question, change: dict[str, Any]
+    ) -> None:
+        """The message is shown to the user: nothing that the model wrote is in it."""
+        with pytest.raises(ValueError, match=r"\w") as caught:
+            an_answer(question, **change)
+
+        assert MARK not in str(caught.value)
 
     @given(text=st.text(max_size=200))
     def test_any_text_is_read_or_refused(self, text: str) -> None:

@@ -74,7 +74,7 @@ def evaluate(
     if learn is not None:
         from heisenberg.diagnosis import calibration  # noqa: PLC0415 (keeps --help fast)
 
-        claims = [(c.confidence, float(c.is_right)) for c in result.claims if c.is_models]
+        claims = [(c.stated, float(c.is_right)) for c in result.claims if c.stated is not None]
         calibration.write_calibration(learn, calibration.learn(claims, engine=chosen.names[0]))
     if form is Format.JSON:
         streams.write_document(evaluation.render_json(result))

@@ -34,7 +34,12 @@ def redact(
             paths, logs or (), context_tokens=chosen.context_tokens, progress=tell
         )
     asked = asked_about(prepared.questions)
-    streams.write(_shown(asked) if show else _counted(asked))
+    if not prepared.questions:
+        streams.write("Nothing would be sent: there is no incident.\n")
+    elif show and asked:
+        streams.write(_shown(asked))
+    else:
+        streams.write(_counted(prepared.questions))
 
 
 def _shown(questions: Sequence[Question]) -> str:
@@ -44,8 +49,6 @@ def _shown(questions: Sequence[Question]) -> str:
     from heisenberg.diagnosis.answer import SCHEMA  # noqa: PLC0415 (likewise)
     from heisenberg.diagnosis.prompt import evidence_text, task  # noqa: PLC0415 (likewise)
 
-    if not questions:
-        return "Nothing would be sent: there is no incident.\n"
     parts = [
         f"=== to every model: the task ===\n{task()}\n",
         f"=== to every model: the form of the answer ===\n{json.dumps(SCHEMA)}\n",
@@ -58,8 +61,6 @@ def _counted(questions: Sequence[Question]) -> str:
     """A line an incident."""
     from heisenberg.diagnosis.prompt import estimate  # noqa: PLC0415 (keeps --help fast)
 
-    if not questions:
-        return "Nothing would be sent: there is no incident.\n"
     lines = []
     for question in questions:
         kinds = ", ".join(f"{count} {kind}" for kind, count in question.redacted.items())

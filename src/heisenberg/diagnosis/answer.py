@@ -172,7 +172,17 @@ SCHEMA: dict[str, Any] = _object(
 """JSON Schema of the answer, in the part of it that every provider understands."""
 
 
-_WRITTEN = re.compile(r"'[^']*'|`(?!\$)[^`]*`")
+_KIND = re.compile(
+    r"Invalid enum value|Object contains unknown field|Object missing required field"
+    r"|Expected `[a-z| ]+`, got `[a-z]+`|Number out of range|JSON is malformed|Input data was truncated"
+)
+_PATH = re.compile(r" - at `(\$[a-z_.\[\]]*)`\Z")
+
+
+def _what_is_wrong(error: Exception) -> str:
+    """What does not fit, and where, in words of ours alone: the message is shown, and sent back."""
+    kind, at = _KIND.match(str(error)), _PATH.search(str(error))
+    return (kind[0] if kind else "It is not of the form") + (f" at {at[1]}" if at else "")
 
 
 def read_answer(text: str) -> Answer:
@@ -184,8 +194,7 @@ def read_answer(text: str) -> Answer:
     try:
         answer = msgspec.json.decode(text, type=Answer)
     except (msgspec.MsgspecError, UnicodeEncodeError) as error:
-        # Without what the model wrote: the message is shown, and sent back.
-        raise ValueError(_WRITTEN.sub("…", str(error))) from None
+        raise ValueError(_what_is_wrong(error)) from None
     for share in (answer.confidence, *(other.confidence for other in answer.alternatives)):
         if not (math.isfinite(share) and 0 <= share <= 1):
             raise ValueError("confidence has to be from 0 to 1")

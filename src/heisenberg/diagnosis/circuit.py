@@ -84,7 +84,7 @@ class Circuit:
             self._failed(self._failures)  # the next request has the same key
             raise
         except EngineError:
-            self._close()  # it is there, and does not like this request
+            self._succeeded(probes=probes)  # it is there, and does not like this request
             raise
         except asyncio.CancelledError:
             if self._clock() - began >= self._slow_s:
@@ -93,7 +93,7 @@ class Circuit:
         finally:
             if probes:
                 self._probing = False
-        self._close()
+        self._succeeded(probes=probes)
         return reply
 
     async def close(self) -> None:
@@ -115,6 +115,9 @@ class Circuit:
         if self._in_a_row >= self._failures:
             self._opened_at = self._clock()
 
-    def _close(self) -> None:
+    def _succeeded(self, *, probes: bool) -> None:
+        """Close; once it is open, only the request that tries it does: others began before."""
+        if not probes and self.is_open:
+            return
         self._in_a_row = 0
         self._opened_at = None

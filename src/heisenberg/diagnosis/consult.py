@@ -33,7 +33,6 @@ from heisenberg.errors import (
     HeisenbergError,
 )
 from heisenberg.model.diagnosis import Owner
-from heisenberg.model.question import MAX_QUESTIONS
 from heisenberg.model.report import Problem
 
 if TYPE_CHECKING:
@@ -102,6 +101,7 @@ class Exchange:
         return replace(
             self.judgement.diagnosis,
             prompt=self.question.prompt if self.judgement.is_models else "",
+            stated=self.judgement.stated if self.judgement.is_models else None,
             input_tokens=self.input_tokens,
             output_tokens=self.output_tokens,
             cost_usd=self.cost_usd,
@@ -127,7 +127,7 @@ class Consultation:
 
 def asked_about(questions: Sequence[Question]) -> list[Question]:
     """Those of a run's questions that are put to a model."""
-    return [question for question in questions if question.items][:MAX_QUESTIONS]
+    return [question for question in questions if question.items]
 
 
 def most_tokens(prompt: Prompt) -> tuple[int, int]:
@@ -197,26 +197,21 @@ class Consultant:
         loop = asyncio.get_running_loop()
         end = loop.time() + self._deadline_s
 
-        async def about(question: Question) -> Exchange | None:
-            try:
-                async with asyncio.timeout_at(end), self._turns:
-                    if loop.time() < end:  # else it would be cut off while it is being sent
-                        return await self._about(question, run)
-            except TimeoutError:
-                pass
+        async def about(question: Question, until: float) -> Exchange | None:
+            if loop.time() < until:  # else it would be cut off while it is being sent
+                return await self._about(question, run, until)
             reason = f"not all was answered within {self._deadline_s:g} s; {STANDS}"
             run.tell("model", reason, question)
             return None
 
         asked = asked_about(questions)
-        # The first one alone: it finds out, once for all, what would fail for each.
-        found = [await about(question) for question in asked[:1]]
+        # The first one alone: it finds out, once for all, what would fail for each. Where there are
+        # others it may take half of the time.
+        alone = end - self._deadline_s / 2 if len(asked) > 1 else end
+        found = [await about(question, alone) for question in asked[:1]]
         async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(about(question)) for question in asked[1:]]
+            tasks = [group.create_task(about(question, end)) for question in asked[1:]]
         found += [task.result() for task in tasks]
-        for question in [question for question in questions if question.items][MAX_QUESTIONS:]:
-            reason = f"of one run models are asked about {MAX_QUESTIONS} incidents at most"
-            run.tell("model", f"{reason}; {STANDS}", question)
         for question in questions:
             if not question.items:
                 reason = "nothing that it could be shown was found in the artefacts"
@@ -226,15 +221,27 @@ class Consultant:
             exchanges, (*run.lost(), *_problems(run.told, questions), *self._unpriced(exchanges))
         )
 
-    async def _about(self, question: Question, run: _Run) -> Exchange | None:
-        """Ask one provider after the other; None when none answers."""
+    async def _about(self, question: Question, run: _Run, until: float) -> Exchange | None:
+        """Ask one provider after the other; None when none answers.
+
+        Each has an equal part of the time that is left, so that one that is silent leaves some to
+        the next.
+        """
         spent = _Spent()
         run.spent.append(spent)
-        for provider in self._providers:
+        clock = asyncio.get_running_loop().time
+        for number, provider in enumerate(self._providers):
             then = STANDS if provider is self._providers[-1] else "the next model was asked"
+            share_s = (until - clock()) / (len(self._providers) - number)
             try:
-                exchange = await self._exchange(provider, question, run, spent)
-            except (SpendLimitError, EngineError, TimeoutError, ConnectionError) as error:
+                async with asyncio.timeout(share_s) as limit:
+                    exchange = await self._exchange(provider, question, run, spent)
+            except TimeoutError as error:
+                late = f"not all was answered within {self._deadline_s:g} s"
+                reason = late if limit.expired() else _reason(error)
+                reason = reason.removeprefix(f"{provider.name}: ")
+                run.tell(provider.name, f"{reason}; {then}", question)
+            except (SpendLimitError, EngineError, ConnectionError) as error:
                 reason = _reason(error).removeprefix(f"{provider.name}: ")
                 run.tell(provider.name, f"{reason}; {then}", question)
             except Exception as error:  # noqa: BLE001 (whatever it is, the report is delivered)
@@ -284,7 +291,14 @@ class Consultant:
                 raise
             record = _Kept(len(exchange.question.items), exchange.answer)
             run.kept[key] = record
-            await self._answers.put(key, msgspec.json.encode(record).decode())
+            putting = asyncio.ensure_future(
+                self._answers.put(key, msgspec.json.encode(record).decode())
+            )
+            try:
+                await asyncio.shield(putting)
+            except asyncio.CancelledError:
+                await putting  # it is paid for, and its claim ends with it
+                raise
         return spent.put_into(exchange)
 
     async def _kept_or_claimed(self, key: AnswerKey) -> _Kept | None:
@@ -317,14 +331,15 @@ class Consultant:
         most_usd = counts.cost_usd(*most_tokens(prompt))
 
         async def ask_model() -> Exchange:
-            if not await self._ledger.reserve(most_usd):
-                raise SpendLimitError(
-                    f"the limit of spending is reached (this call: {most_usd:.4f} USD)"
+            async with self._turns:
+                if not await self._ledger.reserve(most_usd):
+                    raise SpendLimitError(
+                        f"the limit of spending is reached (this call: {most_usd:.4f} USD)"
+                    )
+                booking = _Booking(
+                    self._ledger, most_usd, provider.name, question, price, counts, spent
                 )
-            booking = _Booking(
-                self._ledger, most_usd, provider.name, question, price, counts, spent
-            )
-            return await self._try(provider, question, prompt, booking)
+                return await self._try(provider, question, prompt, booking)
 
         ask_model.__qualname__ = provider.name  # the name that whoever tries again tells
         return await self._retrying(ask_model)()

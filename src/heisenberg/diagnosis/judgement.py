@@ -9,6 +9,7 @@ root cause does not survive, the offline diagnosis stands.
 from __future__ import annotations
 
 import re
+import unicodedata
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -18,7 +19,7 @@ from heisenberg.diagnosis.instructions import speaks_to_reader
 from heisenberg.diagnosis.vocabulary import PLAIN, telling
 from heisenberg.model.diagnosis import Alternative, Evidence, Mechanism, Owner
 from heisenberg.model.question import ItemKind
-from heisenberg.redact import Redactor
+from heisenberg.redact import redact
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -131,7 +132,7 @@ def judge(
         component=offline.component
         if agrees and offline.confidence >= STANDS
         else _component(question, answer.component),
-        root_cause=_sentence(answer.root_cause.text),
+        root_cause=text.truncate(told(answer.root_cause.text), MAX_SENTENCE),
         suggested_fix=_fix(question, answer.suggested_fix, fix_proof, agrees=agrees),
         confidence=confidence,
         evidence=_evidence(proof, fix_proof, offline.evidence if agrees else ()),
@@ -160,9 +161,13 @@ def _proof(question: Question, claim: Claimed, dropped: list[Dropped]) -> tuple[
     """What the root cause cites and is there; nothing when it must be dropped."""
     reasons: list[str] = []
     found = _looked_up(question, claim.evidence, reasons)
-    said = text.one_line(claim.text)
+    said = told(claim.text)
     if not said:
         reasons.append("it says nothing")
+    elif _is_foreign(question, said):
+        reasons.append("it is written in letters that no evidence has")
+    elif redact(said) != said:
+        reasons.append("it holds what looks like a secret, and none was sent")
     elif _is_followable(question, said):
         reasons.append("it holds a link, an address or a command")
     elif speaks_to_reader(said):
@@ -219,11 +224,16 @@ def _find(item: Item, quote: str) -> Found | None:
         for line in item.lines:
             exact = next((wanted for stretch in line.exact if wanted in stretch), "")
             if not exact and text.fold_whitespace(wanted) in text.fold_whitespace(line.text):
-                inside = [s for s in line.exact if s in wanted]
-                exact = max(inside or line.exact, key=len, default="")
+                folded = text.fold_whitespace(wanted)
+                meant = [s for s in line.exact if _are_alike(text.fold_whitespace(s), folded)]
+                exact = max(meant, key=len, default="")
             if exact:
                 return Found(item, line, exact)
     return None
+
+
+def _are_alike(one: str, other: str) -> bool:
+    return one in other or other in one
 
 
 def _is_telling(quote: str) -> bool:
@@ -271,6 +281,19 @@ def _is_followable(question: Question, said: str) -> bool:
         return True
     shown = _shown(question)
     return any(host.lower() not in shown for host in _HOST.findall(plain))
+
+
+def told(said: str) -> str:
+    """What a model wrote, on one line, in the usual forms of its letters."""
+    return text.one_line(unicodedata.normalize("NFKC", said))
+
+
+def _is_foreign(question: Question, said: str) -> bool:
+    """Whether it has letters beyond ASCII that stand nowhere in what is tied to the failure."""
+    if said.isascii():
+        return False
+    shown = _shown(question)
+    return any(c.isalpha() and not c.isascii() and c.lower() not in shown for c in said)
 
 
 def _is_named(question: Question, said: str) -> bool:
@@ -359,7 +382,3 @@ def _missing(question: Question, answer: Answer) -> tuple[str, ...]:
     """What would settle it, in our own words."""
     told = dict.fromkeys(WANTED[wanted] for wanted in answer.missing[:MAX_LISTED])
     return tuple(words for words in told if words not in question.hypothesis.missing)
-
-
-def _sentence(said: str) -> str:
-    return text.truncate(Redactor()(text.one_line(said)), MAX_SENTENCE)

@@ -12,7 +12,7 @@ import re
 PREFIX = 5
 """Characters by which two words count as one: `restart` and `restarted`, `postgres` and `postgresql`."""
 
-_WORD = re.compile(r"[A-Za-z_][A-Za-z0-9_]{2,}|\d{2,}")
+_WORD = re.compile(r"[^\W\d]\w{2,}|\d{2,}")
 _DULL = frozenset(
     re.findall(
         r"\w+",

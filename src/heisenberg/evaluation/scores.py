@@ -51,8 +51,8 @@ class Claim:
 
     confidence: float
     is_right: bool
-    is_models: bool = False
-    """Whether a language model made it."""
+    stated: float | None = None
+    """What a language model stated, before it was calibrated; None for the offline engine."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -304,7 +304,7 @@ def _claim(incident: Incident, truth: Truth) -> Claim:
     """The bet that a predicted incident makes; an alarm about nothing is lost."""
     true, said = _closest(incident, truth), incident.diagnosis
     right = true is not None and (true.owner, true.mechanism) == (said.owner, said.mechanism)
-    return Claim(wording.probability(said.confidence), right, bool(said.prompt))
+    return Claim(wording.probability(said.confidence), right, said.stated)
 
 
 def _pairs(true: Iterable[Iterable[str]], predicted: Iterable[Iterable[str]]) -> Pairs:

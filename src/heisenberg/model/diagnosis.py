@@ -112,6 +112,8 @@ class Diagnosis:
     engine: str = "offline/1"
     prompt: str = ""
     """Version of the prompt that a model answered; empty for the offline engine."""
+    stated: float | None = None
+    """What the model stated, as far as its proof allows, before it was calibrated; None offline."""
     input_tokens: int = 0
     output_tokens: int = 0
     cost_usd: float = 0.0
