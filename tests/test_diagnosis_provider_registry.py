@@ -2,7 +2,9 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import tomllib
 from importlib import util
+from pathlib import Path
 
 import pytest
 
@@ -112,3 +114,11 @@ def test_naming_a_model_loads_no_sdk() -> None:
     )
 
     assert "[]\n" == done.stdout
+
+
+def test_the_extra_brings_what_is_needed() -> None:
+    """Whoever installs it alone can ask: the libraries, and what tries again."""
+    project = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text())
+    extra = " ".join(project["project"]["optional-dependencies"]["llm"])
+
+    assert all(name.replace("_", "-") in extra for name in registry.NEEDED)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from heisenberg.diagnosis.provider import Access, Provider
 
-NEEDED = ("anthropic", "openai", "pydantic_ai")
+NEEDED = ("anthropic", "openai", "pydantic_ai", "tenacity")
 """Of the extra `llm`."""
 MAX_MODEL_CHARS = 200
 """Of a model's name; the longest in use, paths of weights included, are half of it."""
