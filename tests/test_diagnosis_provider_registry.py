@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from heisenberg.diagnosis.provider import Access
-from heisenberg.diagnosis.providers.registry import VENDORS, make_provider, split_name
+from heisenberg.diagnosis.providers.registry import NEEDED, VENDORS, make_provider, split_name
 from heisenberg.errors import EngineAuthenticationError, UsageError
 
 KEY = "sk-test"
@@ -121,4 +121,4 @@ def test_the_extra_brings_what_is_needed() -> None:
     project = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text())
     extra = " ".join(project["project"]["optional-dependencies"]["llm"])
 
-    assert all(name.replace("_", "-") in extra for name in registry.NEEDED)
+    assert all(name.replace("_", "-") in extra for name in NEEDED)
